@@ -1,0 +1,1 @@
+"""Benchmarks: what Tulle costs, measured side by side with its peers."""
