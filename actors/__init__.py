@@ -1,1 +1,1 @@
-"""The parts of the mesh that run as Ray actors: each a pure machine that decides and a thin shell that acts."""
+"""The parts of the mesh that run as Ray actors: a machine that decides, a shell that acts."""

@@ -1,1 +1,1 @@
-"""NATS: subjects, messages, connection, store and the embedded server. Every fact of the mesh travels here."""
+"""NATS: subjects, messages, connection, store, embedded server. Every fact travels here."""

@@ -1,1 +1,1 @@
-"""What a user starts: the command line, the watcher, the Ray host, the node agent, the life of an app, the demo."""
+"""What a user starts: command line, watcher, Ray host, node agent, the life of an app, demo."""

@@ -1,1 +1,1 @@
-"""Policies as users write them, and config as proxies execute it: pure functions and values, no I/O."""
+"""Policies as users write them, and config as proxies execute it: pure functions and values."""

@@ -1,4 +1,4 @@
-"""Shared by all tests: the import path of tests/support, and the rule that under CI nothing is skipped."""
+"""Shared by all tests: the path of tests/support; under CI nothing is skipped."""
 
 import os
 import sys

@@ -1,0 +1,59 @@
+"""What a proxy actor is told at its spawn; enough to start again after its death, by itself.
+
+Made by the supervisor (actors.supervisor), read by actors.proxy.actor.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class PortSpec:
+    """A port of the workload: service port `service` is the app's `app` on loopback."""
+
+    service: int
+    app: int
+    name: str = ""
+    protocol: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySpec:
+    """A proxy's identity and where it finds bus, holder and its own folder.
+
+    `holder` is the unix socket of the process that holds its listening sockets. `folder` (0700)
+    is its own, for key and certificate. `ticket` is what the authority asks with its CSR.
+    For a sidecar `id` is the workload's id; for a gateway `pool` is set and `service` is the
+    pool's name. `credential_sha256` (sidecar): hex digest of the expected
+    `Proxy-Authorization` password.
+    """
+
+    id: str
+    mesh: str
+    role: Literal["sidecar", "gateway"]
+    namespace: str
+    account: str
+    service: str
+    nats_url: str
+    nats_credentials: str  # path of the role's credentials file
+    holder: str
+    folder: str
+    ticket: str
+    version: str = ""
+    node: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    trust_domain: str = "cluster.local"
+    pool: str = ""
+    ports: tuple[PortSpec, ...] = ()
+    credential_sha256: str = ""
+    leaf_ttl_seconds: float = 86_400.0
+
+    @property
+    def spiffe_id(self) -> str:
+        """The identity that its certificate carries."""
+        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.account}"
+
+    @property
+    def workload_name(self) -> str:
+        """What Istio's metrics call the workload: the deployment, `reviews-v1`."""
+        return f"{self.service}-{self.version}" if self.version else self.service

@@ -1,0 +1,79 @@
+"""Why a proxy answered by itself: the closed list of reasons, with status and response flag.
+
+The name travels in `x-tulle-reason`, the flag in metrics and logs. Flags: Envoy's
+access log documentation, "RESPONSE_FLAGS".
+"""
+
+from dataclasses import dataclass
+
+REASON_HEADER = "x-tulle-reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason: its name on the wire, HTTP status, response flag and a sentence for the body."""
+
+    name: str
+    status: int
+    flag: str
+    sentence: str
+
+
+_ALL: dict[str, Reason] = {}
+
+
+def _reason(name: str, status: int, flag: str, sentence: str) -> Reason:
+    reason = Reason(name, status, flag, sentence)
+    _ALL[name] = reason
+    return reason
+
+
+BAD_REQUEST = _reason("bad_request", 400, "DPE", "The request is not valid HTTP/1.1.")
+HOST_MISSING = _reason("host_missing", 400, "DPE", "The request has no Host header.")
+HOST_REPEATED = _reason("host_repeated", 400, "DPE", "The request has more than one Host header.")
+HEAD_TOO_LARGE = _reason("head_too_large", 431, "DPE", "The request's head is over 64 KiB.")
+TOO_MANY_HEADERS = _reason("too_many_headers", 431, "DPE", "The request has over 200 headers.")
+REQUEST_TIMEOUT = _reason("request_timeout", 408, "SI", "The request's head did not come in time.")
+CREDENTIAL_MISSING = _reason(
+    "credential_missing",
+    407,
+    "-",
+    "The proxy wants the credential that `tulle run` puts into http_proxy.",
+)
+CONNECT_NOT_SUPPORTED = _reason(
+    "connect_not_supported", 501, "-", "CONNECT is not supported yet; use plain http:// URLs."
+)
+UPGRADE_NOT_SUPPORTED = _reason(
+    "upgrade_not_supported", 501, "-", "Upgrade of the protocol is not supported yet."
+)
+NO_GATEWAY = _reason("no_gateway", 404, "NR", "No Gateway selects this pool and port yet.")
+ROUTE_NOT_FOUND = _reason("route_not_found", 404, "NR", "No route matches this request.")
+UNKNOWN_PORT = _reason("unknown_port", 404, "NR", "The service has no such port.")
+PASSTHROUGH_FORBIDDEN = _reason(
+    "passthrough_forbidden",
+    403,
+    "-",
+    "The host is not of the mesh, and its address is loopback, link-local or a mesh listener.",
+)
+UNKNOWN_ADDRESS = _reason("unknown_address", 502, "UF", "The host's name has no address.")
+UNKNOWN_CLUSTER = _reason("unknown_cluster", 503, "NC", "The route's host does not exist.")
+UNKNOWN_SUBSET = _reason(
+    "unknown_subset", 503, "NC", "No DestinationRule names the route's subset."
+)
+CONFIG_UNAVAILABLE = _reason(
+    "config_unavailable", 503, "NC", "The host's config did not arrive within 2 s."
+)
+NO_ENDPOINTS = _reason("no_endpoints", 503, "UH", "No workload is ready to serve this.")
+IDENTITY_REFUSED = _reason(
+    "identity_refused", 503, "UF", "The peer's certificate is not one of the service's accounts."
+)
+CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
+CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")
+UPSTREAM_RESET = _reason("upstream_reset", 503, "UC", "The upstream closed before it answered.")
+UPSTREAM_PROTOCOL = _reason("upstream_protocol", 502, "UPE", "The upstream's answer is not HTTP.")
+PENDING_OVERFLOW = _reason("pending_overflow", 503, "UO", "Too many requests wait already.")
+ROUTE_TIMEOUT = _reason("route_timeout", 504, "UT", "The route's time-out passed.")
+IDLE_TIMEOUT = _reason("idle_timeout", 504, "SI", "Not a byte came for 5 minutes.")
+PROXY_DOWN = _reason("proxy_down", 503, "UH", "The proxy of this port is not running.")
+
+REASONS: dict[str, Reason] = dict(_ALL)
