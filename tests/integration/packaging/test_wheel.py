@@ -58,7 +58,7 @@ def test_the_command_runs_from_it(wheel: Path, tmp_path: Path) -> None:
     site = next(venv.glob("lib/python*/site-packages"))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    # The dependencies of this environment, but not its editable install (a nested .pth is not read).
+    # The dependencies of this environment, not its editable install: nested .pth are not read.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     code = "import sys, tulle.deploy.cli as cli; sys.argv = ['tulle', '--help']; cli.main()"
     ran = subprocess.run(
