@@ -1,0 +1,136 @@
+"""What a bucket of facts can do: the `Store`, its values, and what every implementation promises.
+
+Implementations: `jetstream.py` (JetStream key-value) and `memory.py` (for tests and simulations);
+tests/contract runs one suite on both. Values are bytes; messages become bytes in `codec.py`.
+
+- A bucket keeps the last value of each key; a delete stays as an entry without value.
+- Revisions are numbers of the bucket, rising by one per stored change. Revision 0 is "no entry".
+- A commit (`put_all`) is stored whole or not at all, its revisions follow one another.
+- `NoAnswer` of a write leaves open whether it was, or still will be, stored: read back before any
+  retry. A write with an expected revision can be repeated safely: it is stored once at most.
+- A watch gives what is there, `Ready`, then every later change in order. It may leave out a value
+  that was overwritten meanwhile, never the newest. It mends itself when the connection breaks.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from tulle.bus.errors import Conflict
+from tulle.bus.keys import EPOCH
+
+MAX_BATCH: Final = 1000
+"""JetStream's limit of messages in one atomic batch; a fence is one of them."""
+
+
+class Operation(StrEnum):
+    """What an entry or change is."""
+
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key's newest state: the revision that made it so; `value` is empty after a delete."""
+
+    key: str
+    value: bytes
+    revision: int
+    operation: Operation = Operation.PUT
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key's part in a commit. `expected`: its revision before, 0: no value, None: any."""
+
+    key: str
+    value: bytes = b""
+    operation: Operation = Operation.PUT
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The leader key in a commit: written first, so that nobody commits who leads no more."""
+
+    key: str
+    value: bytes
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The revision of a commit's last change, and of its fence (0: there was none)."""
+
+    revision: int
+    fence_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """In a watch: all that was there at its start has been given. `revision`: of the bucket."""
+
+    revision: int
+
+
+Watch = AsyncIterator[Entry | Ready]
+
+
+class Store(Protocol):
+    """One bucket."""
+
+    async def get(self, key: str) -> Entry | None:
+        """The newest entry of `key`, a deleted one too; None: never written."""
+
+    async def get_all(self, prefix: str = "") -> list[Entry]:
+        """Entries that are not deleted, whose key is `prefix` or starts with `prefix.`, by key."""
+
+    async def put_if(self, key: str, value: bytes, revision: int) -> int:
+        """Writes when `key` is at `revision`, returns the new one. Raises `Conflict`.
+
+        Revision 0 demands that the key has no value: never written, or deleted.
+        """
+
+    async def put_all(self, changes: Sequence[Change], fence: Fence | None = None) -> Committed:
+        """Commits all changes or none. Raises `Fenced`, `Conflict`, `TooManyChanges`."""
+
+    def watch(self, prefix: str = "") -> AbstractAsyncContextManager[Watch]:
+        """`async with store.watch(...) as changes: async for change in changes: ...`
+
+        Raises, while iterating, `StoreReplaced` when the bucket was made anew.
+        """
+
+
+def matches(prefix: str, key: str) -> bool:
+    """Whether a key is `prefix` or below it; the empty prefix has all keys below it."""
+    return not prefix or key == prefix or key.startswith(f"{prefix}.")
+
+
+def check_size(changes: Sequence[Change], fence: Fence | None) -> int:
+    """How many messages a commit is. Raises `ValueError` when it is none or names a key twice."""
+    keys = [change.key for change in changes]
+    if fence is not None:
+        keys.append(fence.key)
+    if not changes:
+        raise ValueError("a commit needs at least one change")
+    if len(set(keys)) < len(keys):
+        raise ValueError("a commit names each key once")
+    return len(keys)
+
+
+async def epoch(policies: Store, proposal: str) -> str:
+    """The mesh's epoch, kept in bucket `policies`; made from `proposal` when there is none yet.
+
+    All revisions belong to one epoch: a store that was wiped begins another. `proposal` is random,
+    e.g. `secrets.token_hex(8)`.
+    """
+    if (entry := await policies.get(EPOCH)) is not None:
+        return entry.value.decode()
+    try:
+        await policies.put_if(EPOCH, proposal.encode(), 0)
+    except Conflict:
+        return await epoch(policies, proposal)
+    return proposal
