@@ -1,0 +1,150 @@
+"""What of Istio's fields this version executes; everything else is an error, never ignored.
+
+One table per kind in the shape of the document. A field that is not in the table is refused as
+`not-supported-yet`; a later version that executes it adds it here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from tulle.policies.parse import Document
+from tulle.policies.problems import Path, Problem, listed
+from tulle.policies.resources.kinds import Kind
+from tulle.policies.yamltext import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A leaf of the table: `accepts` says which values are executed, `allowed` says so in words."""
+
+    allowed: str
+    accepts: Callable[[Json], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """All items of a list, or all values of a mapping with free keys."""
+
+    item: "Table"
+
+
+Table: TypeAlias = Mapping[str, "Table"] | Each | Executed
+
+
+def _one_of(*values: Json) -> Executed:
+    words = listed("absent" if value is None else str(value) for value in values)
+    return Executed(words, lambda value: value in values)
+
+
+def _protocol(value: Json) -> bool:
+    return isinstance(value, str) and value.upper() == "HTTP"
+
+
+ANY: Final = Executed("anything", lambda _: True)
+_PUBLIC = Executed('["*"]', lambda value: value in ([], ["*"]))
+_HTTP = Executed("HTTP", _protocol)
+_STRING_MATCH = {"exact": ANY, "prefix": ANY, "regex": ANY}
+_BALANCER = {
+    "simple": _one_of("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "UNSPECIFIED", "LEAST_CONN")
+}
+
+_VIRTUAL_SERVICE: Table = {
+    "hosts": ANY,
+    "gateways": ANY,
+    "exportTo": _PUBLIC,
+    "http": Each(
+        {
+            "name": ANY,
+            "timeout": ANY,
+            "match": Each(
+                {
+                    "name": ANY,
+                    "uri": _STRING_MATCH,
+                    "ignoreUriCase": ANY,
+                    "method": _STRING_MATCH,
+                    "authority": _STRING_MATCH,
+                    "headers": Each(_STRING_MATCH),
+                    "gateways": ANY,
+                    "port": ANY,
+                }
+            ),
+            "route": Each(
+                {
+                    "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
+                    "weight": ANY,
+                }
+            ),
+        }
+    ),
+}
+
+_DESTINATION_RULE: Table = {
+    "host": ANY,
+    "exportTo": _PUBLIC,
+    # mTLS between sidecars is what happens anyway; for other hosts validate.py refuses it.
+    "trafficPolicy": {"loadBalancer": _BALANCER, "tls": {"mode": _one_of("ISTIO_MUTUAL")}},
+    "subsets": Each({"name": ANY, "labels": ANY, "trafficPolicy": {"loadBalancer": _BALANCER}}),
+}
+
+_GATEWAY: Table = {
+    "selector": ANY,
+    "servers": Each(
+        {
+            "name": ANY,
+            "hosts": ANY,
+            "port": {"number": ANY, "name": ANY, "protocol": _HTTP},
+        }
+    ),
+}
+
+_SERVICE_ENTRY: Table = {
+    "hosts": ANY,
+    "exportTo": _PUBLIC,
+    "location": _one_of("MESH_EXTERNAL"),
+    "resolution": _one_of("STATIC"),
+    "ports": Each({"number": ANY, "name": ANY, "protocol": _HTTP}),
+    "endpoints": Each({"address": ANY, "ports": ANY, "labels": ANY}),
+}
+
+TABLES: Mapping[Kind, Table] = {
+    "DestinationRule": _DESTINATION_RULE,
+    "Gateway": _GATEWAY,
+    "ServiceEntry": _SERVICE_ENTRY,
+    "VirtualService": _VIRTUAL_SERVICE,
+}
+
+
+def unsupported(document: Document) -> Iterator[Problem]:
+    """Every field and value of the document that is valid in Istio and not executed yet."""
+    found = _walk(TABLES[document.kind], document.data["spec"], ("spec",))
+    for path, message in found:
+        yield document.problem("not-supported-yet", path, message)
+
+
+def _walk(table: Table, value: Json, path: Path) -> Iterator[tuple[Path, str]]:
+    match table:
+        case Executed():
+            if not table.accepts(value):
+                yield path, f"{_shown(value)} is not supported yet; supported: {table.allowed}"
+        case Each():
+            pairs = value.items() if isinstance(value, dict) else enumerate(_items(value))
+            for key, item in pairs:
+                yield from _walk(table.item, item, (*path, key))
+        case _:
+            for key, item in value.items() if isinstance(value, dict) else ():
+                if key in table:
+                    yield from _walk(table[key], item, (*path, key))
+                else:
+                    yield (
+                        (*path, key),
+                        f"{key} is not supported yet; supported here: {listed(table)}",
+                    )
+
+
+def _items(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _shown(value: Json) -> str:
+    return value if isinstance(value, str) else f"this value ({value})"
