@@ -1,0 +1,1 @@
+"""The certificate authority of a mesh: root, intermediate, tickets and the signing of CSRs."""

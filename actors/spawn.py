@@ -1,0 +1,135 @@
+"""The only place with `ray.remote`: makes actors of the plain classes in the rooms.
+
+The Ray host (deploy.local) spawns the control actors, the supervisor spawns proxies through
+`RayLauncher`. Every actor is named `tulle-<kind>-<id>`, so that it exists once, needs no CPU of
+Ray's, is restarted by Ray, with the same spec, as often as it dies, and outlives its spawner.
+
+Actor classes are imported when they are spawned: a process that spawns no proxies loads no proxy.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tulle.actors.control import ControlSpec
+from tulle.actors.proxy.spec import ProxySpec
+from tulle.actors.supervisor.launcher import LaunchFailed
+
+if TYPE_CHECKING:
+    from tulle.actors.authority.actor import AuthorityActor
+    from tulle.actors.evaluator.actor import EvaluatorActor
+    from tulle.actors.proxy.actor import ProxyActor
+    from tulle.actors.supervisor.actor import SupervisorActor
+    from tulle.actors.telemetry.actor import CollectorActor
+
+ActorT = TypeVar("ActorT")
+
+_RAY_SECONDS = 10.0
+
+
+def namespace(mesh: str) -> str:
+    """The Ray namespace of a mesh's actors."""
+    return f"tulle.{mesh}"
+
+
+def proxy_name(proxy: str) -> str:
+    """The name of a proxy's actor."""
+    return f"tulle-proxy-{proxy}"
+
+
+def spawn_authority(spec: ControlSpec) -> "ActorHandle[AuthorityActor]":
+    """The certificate authority, one per mesh, where its keys are."""
+    from tulle.actors.authority.actor import AuthorityActor
+
+    return _spawn(AuthorityActor, spec, spec.name)
+
+
+def spawn_evaluator(spec: ControlSpec) -> "ActorHandle[EvaluatorActor]":
+    """One of the policy evaluators; they agree by themselves who leads."""
+    from tulle.actors.evaluator.actor import EvaluatorActor
+
+    return _spawn(EvaluatorActor, spec, spec.name)
+
+
+def spawn_supervisor(spec: ControlSpec) -> "ActorHandle[SupervisorActor]":
+    """The supervisor, which spawns the proxies."""
+    from tulle.actors.supervisor.actor import SupervisorActor
+
+    return _spawn(SupervisorActor, spec, spec.name)
+
+
+def spawn_collector(spec: ControlSpec) -> "ActorHandle[CollectorActor]":
+    """A telemetry collector."""
+    from tulle.actors.telemetry.actor import CollectorActor
+
+    return _spawn(CollectorActor, spec, spec.name)
+
+
+def spawn_proxy(spec: ProxySpec) -> "ActorHandle[ProxyActor]":
+    """A proxy, on node `spec.node` if that is set; one of the same name is kept."""
+    from tulle.actors.proxy.actor import ProxyActor
+
+    pinned = NodeAffinitySchedulingStrategy(spec.node, soft=False) if spec.node else None
+    return _spawn(ProxyActor, spec, proxy_name(spec.id), pinned)
+
+
+def _spawn(
+    actor: type[ActorT],
+    spec: ControlSpec | ProxySpec,
+    name: str,
+    where: NodeAffinitySchedulingStrategy | None = None,
+) -> ActorHandle[ActorT]:
+    options: ActorClass[ActorT] = ray.remote(actor).options(
+        name=name,
+        namespace=namespace(spec.mesh),
+        lifetime="detached",
+        num_cpus=0,
+        max_restarts=-1,
+        get_if_exists=True,
+        scheduling_strategy=where,
+    )
+    # Typed by Ray as what it returns for a class of either language.
+    return cast(ActorHandle[ActorT], options.remote(spec))
+
+
+class RayLauncher:
+    """The supervisor's `Launcher` on Ray. Ray's blocking calls run off the event loop."""
+
+    def __init__(self, mesh: str) -> None:
+        self._namespace = namespace(mesh)
+
+    async def start(self, spec: ProxySpec) -> None:
+        try:
+            async with asyncio.timeout(_RAY_SECONDS):
+                await asyncio.to_thread(spawn_proxy, spec)
+        except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
+            raise LaunchFailed(spec.id, f"Ray did not start it: {error!r}") from error
+
+    async def drain(self, proxy: str, seconds: float) -> None:
+        actor = await self._find(proxy)
+        if actor is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await actor.drain.remote()
+        except ray.exceptions.ActorDiedError:
+            return  # drained or not, nothing is left to drain
+        except (ray.exceptions.RayError, TimeoutError) as error:
+            raise LaunchFailed(proxy, f"not drained in {seconds:.0f} s: {error!r}") from error
+
+    async def kill(self, proxy: str) -> None:
+        actor = await self._find(proxy)
+        if actor is not None:
+            await asyncio.to_thread(ray.kill, actor, no_restart=True)
+
+    async def exists(self, proxy: str) -> bool:
+        return await self._find(proxy) is not None
+
+    async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
+        try:
+            return await asyncio.to_thread(ray.get_actor, proxy_name(proxy), self._namespace)
+        except ValueError:  # Ray's way to say that no living actor has this name
+            return None

@@ -1,0 +1,66 @@
+"""What the supervisor asks of whoever runs proxies: actors.spawn.RayLauncher, or memory in tests.
+
+A launcher knows proxies by id alone and keeps no facts of the mesh.
+"""
+
+from typing import Protocol
+
+from tulle.actors.proxy.spec import ProxySpec
+
+
+class LaunchFailed(Exception):
+    """A proxy could not be started, reached or ended; says which and why."""
+
+    def __init__(self, proxy: str, reason: str) -> None:
+        super().__init__(f"proxy {proxy}: {reason}")
+        self.proxy = proxy
+        self.reason = reason
+
+
+class Launcher(Protocol):
+    """Starts, drains and kills proxies."""
+
+    async def start(self, spec: ProxySpec) -> None:
+        """Starts the proxy; one of the same id that runs already is kept as it is.
+
+        Returns before it serves. Raises `LaunchFailed`.
+        """
+
+    async def drain(self, proxy: str, seconds: float) -> None:
+        """The proxy retires its sockets and drains; returns when it has. Raises `LaunchFailed`.
+
+        One that is gone already counts as drained.
+        """
+
+    async def kill(self, proxy: str) -> None:
+        """Ends the proxy at once and for good; one that is gone already is no error."""
+
+    async def exists(self, proxy: str) -> bool:
+        """Whether it runs or is being restarted; False: it has ended for good."""
+
+
+class MemoryLauncher:
+    """Remembers what it was told, for tests."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, ProxySpec] = {}
+        self.drained: list[str] = []
+        self.killed: list[str] = []
+        self.refusals: dict[str, str] = {}
+        """Node id to reason: a start there fails."""
+
+    async def start(self, spec: ProxySpec) -> None:
+        if (reason := self.refusals.get(spec.node)) is not None:
+            raise LaunchFailed(spec.id, reason)
+        self.running.setdefault(spec.id, spec)
+
+    async def drain(self, proxy: str, seconds: float) -> None:
+        if proxy in self.running:
+            self.drained.append(proxy)
+
+    async def kill(self, proxy: str) -> None:
+        if self.running.pop(proxy, None) is not None:
+            self.killed.append(proxy)
+
+    async def exists(self, proxy: str) -> bool:
+        return proxy in self.running
