@@ -1,0 +1,313 @@
+"""What a proxy holds, installs and acknowledges: the deciding part of `actor.py`, without I/O.
+
+`handle(event, now)` gives effects, `deadline()` says when the next `Tick` is due. The keys and
+their repair are in `held.py`; here is what they mean:
+
+- always held: `hosts`; a sidecar's inbound config of its namespace and the root namespace; a
+  gateway's own config. `outbound` configs on first use, until the host leaves the index.
+- make before break: routes are installed when the registry's records of all services that they
+  name are known (a record that does not exist counts), or after `HELD_BACK` seconds.
+- own revision: the mesh revision of the newest heartbeat of `config` of which nothing is lacking.
+- `ProxyStatus`: `COALESCE` after an install, at once on a change of the shell's state, and every
+  `STATUS_EVERY` seconds.
+"""
+
+from dataclasses import dataclass, replace
+
+from tulle.actors.proxy.events import (
+    Changed,
+    Connected,
+    Effect,
+    Event,
+    Heard,
+    HostWanted,
+    Install,
+    ReadFailed,
+    Ref,
+    RemoveOutbound,
+    Reported,
+    SendStatus,
+    Tick,
+    WasRead,
+)
+from tulle.actors.proxy.held import HeldKeys
+from tulle.actors.proxy.spec import ProxySpec
+from tulle.bus import codec, keys
+from tulle.bus.errors import Undecodable
+from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
+from tulle.bus.subjects import Bucket
+from tulle.policies import config as configs
+from tulle.policies.config import Config, GatewayConfig, HostsConfig, OutboundConfig
+
+HELD_BACK = 2.0
+COALESCE = 0.002
+STATUS_EVERY = 2.0
+
+HOSTS = Ref(Bucket.CONFIG, keys.HOSTS)
+Routing = OutboundConfig | GatewayConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What the plane has for a key: at which revision, and the services that it needs."""
+
+    revision: int
+    services: frozenset[Ref] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A config that waits for its services, until `deadline` at most."""
+
+    config: Routing
+    revision: int
+    services: frozenset[Ref]
+    deadline: float
+
+
+class ProxyMachine:
+    """See the module. One per proxy; not thread-safe, never blocks."""
+
+    def __init__(self, spec: ProxySpec, started: float, root_namespace: str = "istio-system"):
+        """`started`: Unix time of the actor's start, which tells its lives apart."""
+        self.spec = spec
+        self.revision = 0
+        self._started = started
+        self._effects: list[Effect] = []
+        self._held = HeldKeys(self._on_news, self._effects)
+        self._now = 0.0
+        self._installed: dict[Ref, Installed] = {}
+        self._held_back: dict[Ref, HeldBack] = {}
+        self._hosts: frozenset[str] | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._report = Reported("starting", (), ())
+        self._undecodable: dict[Ref, str] = {}
+        self._status_due = 0.0
+        for ref in _first_keys(spec, root_namespace):
+            self._held.hold(ref)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """What is to be done, in order, after `event` at monotonic time `now`, in seconds."""
+        self._now = now
+        self._dispatch(event)
+        self._release()
+        self._raise_revision()
+        if now >= self._status_due:
+            self._status_due = now + STATUS_EVERY
+            self._effects.append(SendStatus(self.status()))
+        effects = self._effects[:]
+        self._effects.clear()
+        return effects
+
+    def deadline(self) -> float:
+        """When, at the latest, the next event has to come."""
+        waiting = (held_back.deadline for held_back in self._held_back.values())
+        return min(self._status_due, *waiting, *self._held.deadlines(), self._status_due)
+
+    def has_first_keys(self) -> bool:
+        """Whether the proxy may listen: all that it always holds was read, and is installed."""
+        return self._held.connected and self._held.knows_all() and not self._held_back
+
+    def status(self) -> ProxyStatus:
+        """What the proxy holds now."""
+        spec = self.spec
+        return ProxyStatus(
+            id=spec.id,
+            role=spec.role,
+            namespace=spec.namespace,
+            service=spec.service,
+            pool=spec.pool,
+            state=self._report.state,
+            epoch=self._held.epoch,
+            revision=self.revision,
+            holds={str(ref): it.revision for ref, it in sorted(self._installed.items())},
+            listening=list(self._report.listening),
+            problems=[*self._report.problems, *self._undecodable.values()],
+            started=self._started,
+        )
+
+    def validate(self) -> list[str]:
+        """What must never be, said as sentences; empty when all is well."""
+        needed = self._needed_services()
+        held_services = {ref for ref in self._held if ref.bucket is Bucket.REGISTRY}
+        return [
+            *self._held.inconsistencies(),
+            *(f"{ref} is needed and not held" for ref in sorted(needed - held_services)),
+            *(f"{ref} is held and not needed" for ref in sorted(held_services - needed)),
+            *(
+                f"{ref} is installed and not held"
+                for ref in self._installed
+                if ref not in self._held
+            ),
+            *(f"{ref} waits and is not held" for ref in self._held_back if ref not in self._held),
+            *(
+                f"{ref} is held back though its services are known"
+                for ref, held_back in self._held_back.items()
+                if self._is_due(held_back)
+            ),
+        ]
+
+    # Events.
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case Connected(epoch):
+                self._on_epoch(epoch)
+                self._held.on_connected(epoch, self._now)
+            case HostWanted(host):
+                if self._hosts is not None and host in self._hosts:
+                    self._held.hold(Ref(Bucket.CONFIG, keys.outbound(host)))
+            case Changed():
+                self._held.on_changed(event)
+            case WasRead():
+                self._held.on_read(event, self._now)
+            case ReadFailed():
+                self._held.on_read_failed(event, self._now)
+            case Heard(heartbeat):
+                self._on_heartbeat(heartbeat)
+            case Tick():
+                self._held.on_time(self._now)
+            case Reported():
+                self._report = event
+                self._status_due = self._now
+
+    def _on_heartbeat(self, heartbeat: Heartbeat) -> None:
+        self._on_epoch(heartbeat.epoch)
+        bucket = Bucket(heartbeat.bucket)
+        if bucket is Bucket.CONFIG:
+            self._heartbeat = heartbeat
+        self._held.on_heartbeat(bucket, heartbeat.epoch, heartbeat.changed, self._now)
+
+    def _on_epoch(self, epoch: str) -> None:
+        if epoch and self._held.epoch not in ("", epoch):
+            self.revision = 0
+            self._heartbeat = None
+            # What is in use stays in use, but its number says nothing in the new epoch.
+            self._installed = {r: replace(it, revision=0) for r, it in self._installed.items()}
+            self._held_back = {r: replace(it, revision=0) for r, it in self._held_back.items()}
+            self._status_due = self._now
+
+    def _on_news(self, ref: Ref, value: bytes | None, revision: int) -> None:
+        if value is None:
+            self._on_deleted(ref, revision)
+            return
+        try:
+            what = decode(ref, value)
+        except ValueError as error:
+            # The last good value stays. A newer version of tulle may have written this.
+            self._undecodable[ref] = f"{ref}: {error}"
+            self._status_due = self._now
+            return
+        self._undecodable.pop(ref, None)
+        if isinstance(what, OutboundConfig | GatewayConfig):
+            self._hold_back(ref, what, revision)
+        else:
+            self._install(ref, what, Installed(revision))
+        if isinstance(what, HostsConfig):
+            self._drop_vanished(what)
+
+    def _on_deleted(self, ref: Ref, revision: int) -> None:
+        """Of a host's config the index decides: whoever is in it keeps what it has."""
+        key = keys.parse_key(ref.key)
+        if key.kind is keys.KeyKind.SERVICE:
+            namespace, name = key.parts
+            self._install(ref, ServiceRecord(namespace=namespace, name=name), Installed(revision))
+
+    # Installing.
+
+    def _hold_back(self, ref: Ref, config: Routing, revision: int) -> None:
+        services = services_of(config)
+        before = self._held_back.get(ref)
+        deadline = before.deadline if before else self._now + HELD_BACK
+        self._held_back[ref] = HeldBack(config, revision, services, deadline)
+        for service in sorted(services):
+            self._held.hold(service)
+        if before and before.services - services:
+            self._drop_unneeded()
+
+    def _release(self) -> None:
+        """Installs what waited long enough."""
+        due = [ref for ref, held_back in self._held_back.items() if self._is_due(held_back)]
+        for ref in due:
+            held_back = self._held_back.pop(ref)
+            before = self._installed.get(ref)
+            installed = Installed(held_back.revision, held_back.services)
+            self._install(ref, held_back.config, installed)
+            if before and before.services - installed.services:
+                self._drop_unneeded()
+
+    def _is_due(self, held_back: HeldBack) -> bool:
+        return self._now >= held_back.deadline or all(
+            self._held.knows(service) for service in held_back.services
+        )
+
+    def _install(self, ref: Ref, what: Config | ServiceRecord, installed: Installed) -> None:
+        self._effects.append(Install(what))
+        self._installed[ref] = installed
+        self._status_due = min(self._status_due, self._now + COALESCE)
+
+    def _drop_vanished(self, index: HostsConfig) -> None:
+        self._hosts = frozenset(entry.key for entry in index.hosts)
+        alive = {keys.outbound(host) for host in self._hosts}
+        for ref in [ref for ref in self._held if is_outbound(ref) and ref.key not in alive]:
+            self._drop(ref)
+            self._effects.append(RemoveOutbound(keys.parse_key(ref.key).parts[0]))
+        self._drop_unneeded()
+
+    def _drop_unneeded(self) -> None:
+        needed = self._needed_services()
+        for ref in list(self._held):
+            if ref.bucket is Bucket.REGISTRY and ref not in needed:
+                self._drop(ref)
+
+    def _drop(self, ref: Ref) -> None:
+        self._held.drop(ref)
+        self._installed.pop(ref, None)
+        self._held_back.pop(ref, None)
+        self._undecodable.pop(ref, None)
+
+    def _needed_services(self) -> set[Ref]:
+        users: list[Installed | HeldBack] = [*self._installed.values(), *self._held_back.values()]
+        return {service for user in users for service in user.services}
+
+    # Acknowledging.
+
+    def _raise_revision(self) -> None:
+        newest = self._heartbeat.revision if self._heartbeat else 0
+        if newest <= self.revision or self._held_back or not self._held.knows_all():
+            return
+        self.revision = newest
+        self._status_due = min(self._status_due, self._now + COALESCE)
+
+
+def decode(ref: Ref, value: bytes) -> Config | ServiceRecord:
+    """The value of a held key. Raises `ValueError` when it is not what the key promises."""
+    try:
+        if ref.bucket is Bucket.REGISTRY:
+            return codec.decode(ServiceRecord, value)
+        config = configs.decode(codec.unpack(value))
+    except Undecodable as error:
+        raise ValueError(str(error)) from error
+    if str(keys.Key(keys.KeyKind(config.kind), configs.key(config)[1:])) != ref.key:
+        raise ValueError(f"holds the config of {'.'.join(configs.key(config))}")
+    return config
+
+
+def services_of(config: Routing) -> frozenset[Ref]:
+    """The registry's records that a config's clusters need."""
+    named = {cluster.service for cluster in config.clusters if cluster.service}
+    return frozenset(
+        Ref(Bucket.REGISTRY, keys.service(*service.split("/", 1))) for service in named
+    )
+
+
+def is_outbound(ref: Ref) -> bool:
+    """Whether `ref` is the config of one host."""
+    return ref.bucket is Bucket.CONFIG and ref.key.startswith(f"{keys.KeyKind.OUTBOUND.value}.")
+
+
+def _first_keys(spec: ProxySpec, root_namespace: str) -> list[Ref]:
+    if spec.role == "gateway":
+        return [HOSTS, Ref(Bucket.CONFIG, keys.gateway(spec.pool))]
+    inbound = sorted({spec.namespace, root_namespace})
+    return [HOSTS, *(Ref(Bucket.CONFIG, keys.inbound(namespace)) for namespace in inbound)]
