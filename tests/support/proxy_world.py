@@ -113,6 +113,11 @@ def service_ref(name: str) -> Ref:
     return Ref(Bucket.REGISTRY, keys.service("default", name))
 
 
+def ref_of(what: Config | ServiceRecord) -> Ref:
+    """Where a value is stored."""
+    return service_ref(what.name) if isinstance(what, ServiceRecord) else config_ref(what)
+
+
 @dataclass
 class ProxyWorld:
     """A machine with the store that it reads, and the plane that it fills.
@@ -165,7 +170,7 @@ class ProxyWorld:
         changed = self._changed.get(bucket, {})
         recent = {key: rev for key, (rev, when) in changed.items() if when > self.now - 15}
         beat = Heartbeat(
-            bucket=bucket.value,  # type: ignore[arg-type]
+            bucket=bucket.value,
             epoch=self.epoch,
             leader="evaluator-1",
             revision=1000 + self._revision.get(bucket, 0),
@@ -214,8 +219,7 @@ class ProxyWorld:
                 assert ref in self.subscribed, "read before it was subscribed"
                 yield self._answer(ref, number)
             case Install(what):
-                ref = service_ref(what.name) if isinstance(what, ServiceRecord) else None
-                ref = ref or config_ref(what)  # type: ignore[arg-type]
+                ref = ref_of(what)
                 self.plane[ref] = what
                 self.installs.append(ref)
             case RemoveOutbound(name):

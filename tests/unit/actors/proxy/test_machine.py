@@ -278,7 +278,9 @@ _step = st.one_of(
 
 @given(st.lists(_step, max_size=30))
 @settings(max_examples=80, deadline=None)
-def test_whatever_happens_the_proxy_ends_with_what_is_stored(steps: list[tuple[object, ...]]):
+def test_whatever_happens_the_proxy_ends_with_what_is_stored(
+    steps: list[tuple[object, ...]],
+) -> None:
     world = new_world(sidecar_spec())
     for number, step in enumerate(steps):
         _take(world, step, number)
