@@ -1,0 +1,1 @@
+"""Policy evaluators: take policies over NATS, commit, compile and publish config, await acks."""

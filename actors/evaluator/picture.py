@@ -1,0 +1,139 @@
+"""What an evaluator knows: policies, services and the log, followed from the store's watches.
+
+Pure. Leader and followers keep it alike, so a take-over starts from a complete picture. A commit
+becomes visible as a whole: its documents are staged until its log record, or whatever else comes
+after it, arrives. `change.py` plans commits on it, `publish.py` compiles its world.
+"""
+
+import orjson
+
+from tulle.actors.evaluator.records import LogRecord, StoredPolicy
+from tulle.bus import codec, keys
+from tulle.bus.errors import Undecodable
+from tulle.bus.messages import ServiceRecord
+from tulle.bus.store import Entry, Operation
+from tulle.policies.world import Policy, PolicyKey, Port, Service, Settings, World
+
+REMEMBERED = 1000
+"""How many answered requests are known by id."""
+
+
+class Picture:
+    """Fed with the entries of buckets `policies` and `registry`, in the order of revisions."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.revision = 0  # of the mesh: of the newest log record
+        self.position = 0  # in bucket policies: of the newest entry seen
+        self.log_number = 0
+        self._settings = settings or Settings()
+        self._entries: dict[str, int] = {}  # revision of each document's entry, deleted ones too
+        self._policies: dict[PolicyKey, Policy] = {}
+        self._services: dict[str, Service] = {}
+        self._staged: list[Entry] = []
+        self._answered: dict[str, tuple[LogRecord, int]] = {}
+        self._unreadable: dict[str, str] = {}
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        """All of it as one value; the same object until something in it changes."""
+        if self._world is None:
+            self._world = World.of(
+                self._policies.values(), self._services.values(), settings=self._settings
+            )
+        return self._world
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Stored documents that this version can't read, as sentences; they take no effect."""
+        return [f"{key}: {reason}" for key, reason in sorted(self._unreadable.items())]
+
+    def entry_revision(self, key: PolicyKey) -> int:
+        """The revision of the document's entry in the bucket, 0: never written."""
+        return self._entries.get(keys.document(*key), 0)
+
+    def answered(self, request: str) -> tuple[LogRecord, int] | None:
+        """The log record of a request that was carried out, and its revision."""
+        return self._answered.get(request)
+
+    def on_policies(self, entry: Entry) -> None:
+        """An entry of bucket `policies`."""
+        self.position = entry.revision
+        kind = keys.parse_key(entry.key).kind
+        if kind is keys.KeyKind.DOCUMENT:
+            self._staged.append(entry)
+            return
+        self.flush()
+        if kind is keys.KeyKind.LOG and entry.operation is Operation.PUT:
+            self._on_log(entry)
+
+    def flush(self) -> None:
+        """What is staged is complete: the watch has given all that was there."""
+        for entry in self._staged:
+            self._on_document(entry)
+        self._staged.clear()
+
+    def on_registry(self, entry: Entry) -> None:
+        """An entry of bucket `registry`. Workloads come and go without changing the world."""
+        if keys.parse_key(entry.key).kind is not keys.KeyKind.SERVICE:
+            return
+        before = self._services.pop(entry.key, None)
+        if entry.operation is Operation.PUT:
+            try:
+                self._services[entry.key] = service_of(codec.decode(ServiceRecord, entry.value))
+                self._unreadable.pop(entry.key, None)
+            except Undecodable as error:
+                self._unreadable[entry.key] = str(error)
+                if before is not None:
+                    self._services[entry.key] = before
+        if self._services.get(entry.key) != before:
+            self._world = None
+
+    def _on_document(self, entry: Entry) -> None:
+        self._entries[entry.key] = entry.revision
+        key = policy_key(entry.key)
+        if entry.operation is Operation.DELETE:
+            self._policies.pop(key, None)
+            self._unreadable.pop(entry.key, None)
+        else:
+            try:
+                self._policies[key] = read_policy(entry)
+                self._unreadable.pop(entry.key, None)
+            except ValueError as error:
+                self._unreadable[entry.key] = str(error)
+        self._world = None
+
+    def _on_log(self, entry: Entry) -> None:
+        self.revision = entry.revision
+        self.log_number = int(keys.parse_key(entry.key).parts[0])
+        try:
+            record = codec.decode(LogRecord, entry.value)
+        except Undecodable as error:
+            self._unreadable[entry.key] = str(error)
+            return
+        self._answered[record.id] = (record, entry.revision)
+        if len(self._answered) > REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+
+
+def read_policy(entry: Entry) -> Policy:
+    """The policy of a document's entry. Raises `ValueError` when this version can't read it."""
+    try:
+        stored = codec.decode(StoredPolicy, entry.value)
+    except Undecodable as error:
+        raise ValueError(str(error)) from error
+    # Through JSON: what pydantic calls `object` is plain JSON to policies.
+    data = orjson.loads(orjson.dumps(stored.data))
+    return Policy.from_stored(data, stored.created_at(entry.revision))
+
+
+def policy_key(key: str) -> PolicyKey:
+    """`doc.VirtualService.default.reviews` as the name of a policy."""
+    kind, namespace, name = keys.parse_key(key).parts
+    return PolicyKey(kind, namespace, name)  # type: ignore[arg-type]
+
+
+def service_of(record: ServiceRecord) -> Service:
+    """What policies need to know of a service: no workloads."""
+    ports = tuple(sorted(Port(port.number, port.name, port.protocol) for port in record.ports))
+    return Service(record.namespace, record.name, ports, tuple(sorted(record.accounts)))

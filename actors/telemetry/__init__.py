@@ -1,0 +1,1 @@
+"""Telemetry collectors: sums of what all proxies count, for Prometheus."""

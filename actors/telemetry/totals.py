@@ -1,0 +1,117 @@
+"""What all proxies counted, summed: absolute values per life of a proxy in, sums over all out.
+
+Pure. A proxy's life is (id, start time); its batches carry absolute values, so a lost one is
+repaired by a later one and twice is harmless. A life that has ended stays in the sums, which
+therefore never fall while this collector lives.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tulle.bus.messages import Series, TelemetryBatch
+
+MAX_SERIES = 100_000
+"""Series of all proxies together; what is above is refused and counted."""
+ENDED_AFTER = 3600.0
+"""Seconds of silence, while others were heard, after which a life is over.
+
+Proxies send all of it every 30 s. One that comes back after that long would be counted twice.
+"""
+
+Labels = tuple[tuple[str, str], ...]
+SeriesKey = tuple[str, Labels]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A counter's value, or a histogram's sum and buckets (not cumulative, the last: +Inf)."""
+
+    value: float
+    buckets: tuple[int, ...] = ()
+
+    def __add__(self, other: "Value") -> "Value":
+        long, short = sorted((self.buckets, other.buckets), key=len, reverse=True)
+        buckets = tuple(
+            count + (short[index] if index < len(short) else 0) for index, count in enumerate(long)
+        )
+        return Value(self.value + other.value, buckets)
+
+
+@dataclass(slots=True)
+class Life:
+    """One life of a proxy: what it counted so far, and when it was heard last (`_clock`)."""
+
+    started: float
+    heard: float
+    values: dict[SeriesKey, Value] = field(default_factory=dict)
+
+
+class Totals:
+    """Fed with batches; bounded in series."""
+
+    def __init__(self, max_series: int = MAX_SERIES) -> None:
+        self.refused = 0
+        self._max_series = max_series
+        self._count = 0
+        self._lives: dict[str, Life] = {}
+        self._ended: dict[SeriesKey, Value] = {}
+        self._clock = 0.0  # seconds in which somebody was heard: silence of all is the bus's
+        self._anybody = False
+        self._time: float | None = None
+
+    @property
+    def proxies(self) -> int:
+        """How many proxies are alive, as far as is known."""
+        return len(self._lives)
+
+    def add(self, batch: TelemetryBatch) -> None:
+        """Takes a batch. One of an earlier life than the known one is too late and dropped."""
+        self._anybody = True
+        life = self._lives.get(batch.proxy)
+        if life is not None and batch.started < life.started:
+            return
+        if life is not None and batch.started > life.started:
+            self._end(batch.proxy)
+            life = None
+        if life is None:
+            life = self._lives[batch.proxy] = Life(batch.started, self._clock)
+        life.heard = self._clock
+        for series in batch.series:
+            self._set(life, series)
+
+    def on_time(self, now: float) -> None:
+        """Ends the lives that fell silent; to be called every few seconds, monotonic `now`."""
+        if self._anybody and self._time is not None:
+            self._clock += now - self._time
+        self._time, self._anybody = now, False
+        for proxy, life in list(self._lives.items()):
+            if self._clock - life.heard >= ENDED_AFTER:
+                self._end(proxy)
+
+    def sums(self) -> Iterator[tuple[SeriesKey, Value]]:
+        """All series with their sums, sorted by name and labels."""
+        sums = dict(self._ended)
+        for life in self._lives.values():
+            _add_all(sums, life.values.items())
+        yield from sorted(sums.items(), key=lambda item: item[0])
+
+    def _set(self, life: Life, series: Series) -> None:
+        key = (series.name, tuple(sorted(series.labels.items())))
+        if key not in life.values:
+            if self._count >= self._max_series:
+                self.refused += 1
+                return
+            self._count += 1
+        life.values[key] = Value(series.value, tuple(series.buckets))
+
+    def _end(self, proxy: str) -> None:
+        life = self._lives.pop(proxy)
+        known = len(self._ended)
+        _add_all(self._ended, life.values.items())
+        self._count += len(self._ended) - known - len(life.values)
+
+
+def _add_all(sums: dict[SeriesKey, Value], values: Iterable[tuple[SeriesKey, Value]]) -> None:
+    for key, value in values:
+        before = sums.get(key)
+        sums[key] = value if before is None else before + value
