@@ -92,6 +92,16 @@ class TooManyChanges(BusError):
         self.limit = limit
 
 
+class TooLarge(BusError):
+    """A message above the server's limit; nothing was sent."""
+
+    def __init__(self, subject: str, size: int, limit: int) -> None:
+        super().__init__(f"{size} bytes for {subject!r} are too many, NATS takes {limit}")
+        self.subject = subject
+        self.size = size
+        self.limit = limit
+
+
 class StoreReplaced(BusError):
     """The bucket was made anew behind a running watch; start over from an empty picture."""
 
@@ -117,3 +127,13 @@ class ServerTooOld(BusError):
         super().__init__(f"nats-server {found} is too old, {needed} or newer is needed")
         self.found = found
         self.needed = needed
+
+
+class ServerFailed(BusError):
+    """The nats-server that we run did not start, or ended. `output`: the end of its log."""
+
+    def __init__(self, reason: str, log: str, output: str) -> None:
+        super().__init__(f"nats-server {reason}; the end of {log}:\n{output}".rstrip())
+        self.reason = reason
+        self.log = log
+        self.output = output

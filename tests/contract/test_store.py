@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.support.nats import serve_bus
 from tulle.bus.errors import Conflict, Fenced, TooManyChanges
 from tulle.bus.memory import MemoryStore
 from tulle.bus.store import (
@@ -21,11 +22,16 @@ from tulle.bus.store import (
     Watch,
     epoch,
 )
+from tulle.bus.subjects import Bucket
 
 
-@pytest_asyncio.fixture(params=["memory"])
+@pytest_asyncio.fixture(params=["memory", "jetstream"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    yield MemoryStore()
+    if request.param == "memory":
+        yield MemoryStore()
+    else:
+        async with serve_bus() as bus:
+            yield await bus.open_store(Bucket.POLICIES)
 
 
 async def take(changes: Watch, count: int) -> list[Entry | Ready]:

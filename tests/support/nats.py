@@ -1,0 +1,73 @@
+"""A nats-server with a mesh of a random name, and connections to it by role.
+
+A server starts in 25 ms, so a test has one of its own unless it needs none of its isolation:
+
+    @pytest_asyncio.fixture
+    async def bus() -> AsyncIterator[BusUnderTest]:
+        async with serve_bus() as bus:
+            yield bus
+
+With `@pytest_asyncio.fixture(scope="module", loop_scope="module")` a module shares one; its tests
+then say `@pytest.mark.asyncio(loop_scope="module")`.
+"""
+
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tulle.bus.connection import Connection, connect
+from tulle.bus.jetstream import JetStreamStore, existing_store, open_store
+from tulle.bus.permissions import Role
+from tulle.bus.server import NatsServer, serve
+from tulle.bus.subjects import Bucket, Subjects
+
+WRITERS = {
+    Bucket.POLICIES: Role.EVALUATOR,
+    Bucket.CONFIG: Role.EVALUATOR,
+    Bucket.REGISTRY: Role.SUPERVISOR,
+    Bucket.DESIRED: Role.SUPERVISOR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BusUnderTest:
+    """A running server; connections that it made are closed with it. `creds`: a file per role."""
+
+    server: NatsServer
+    subjects: Subjects
+    creds: Path
+    _opened: AsyncExitStack
+
+    async def connect(self, role: Role, name: str = "") -> Connection:
+        """A new connection of a role."""
+        connection = await connect(
+            self.server.url, self.server.credentials(role), name=name or role.value
+        )
+        return await self._opened.enter_async_context(connection)
+
+    async def open_store(self, bucket: Bucket) -> JetStreamStore:
+        """The bucket, made by the role that writes it, on a connection of its own."""
+        return await open_store(await self.connect(WRITERS[bucket]), self.subjects, bucket)
+
+    async def open_all(self) -> None:
+        """Makes all buckets."""
+        for bucket in Bucket:
+            await self.open_store(bucket)
+
+    async def existing_store(self, role: Role, bucket: Bucket) -> JetStreamStore:
+        """The bucket as a role sees it that does not make it, on a connection of its own."""
+        return existing_store(await self.connect(role), self.subjects, bucket)
+
+
+@asynccontextmanager
+async def serve_bus() -> AsyncIterator[BusUnderTest]:
+    """A nats-server, its folder below /tmp with a short path, and its connections."""
+    subjects = Subjects(f"t{secrets.token_hex(4)}")
+    with tempfile.TemporaryDirectory(prefix="tl-", dir="/tmp") as name:
+        folder = Path(name)
+        async with serve(folder / "nats", folder / "creds", subjects) as server:
+            async with AsyncExitStack() as opened:
+                yield BusUnderTest(server, subjects, folder / "creds", opened)
