@@ -148,10 +148,10 @@ def peer_spiffe_id(peer: asyncio.BaseTransport | ssl.SSLObject | ssl.SSLSocket) 
     if not certificate:
         return None
     names = certificate.get("subjectAltName", ())
-    uris = [value for kind, value in names if kind == "URI"]
+    uris = [str(name[1]) for name in names if name[0] == "URI"]
     if len(uris) != 1 or _SPIFFE.fullmatch(uris[0]) is None:
         return None
-    return str(uris[0])
+    return uris[0]
 
 
 def _prepared(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
