@@ -1,0 +1,22 @@
+"""The demo's steps, each a list of checks in a file of its own: `async def run(stage)`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from tulle.deploy.demo.stage import Stage
+from tulle.deploy.demo.steps import canary, identity, scaling
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step by its number on the command line."""
+
+    title: str
+    run: Callable[[Stage], Awaitable[None]]
+
+
+STEPS: Mapping[int, Step] = {
+    1: Step("everything answers over mTLS", identity.run),
+    2: Step("canary, header and blue-green under traffic", canary.run),
+    3: Step("gateways come and go under traffic", scaling.run),
+}
