@@ -1,0 +1,151 @@
+"""The mesh's API as commands use it: NATS requests to evaluators and supervisor.
+
+What goes wrong on the bus becomes a `Failure` here, a sentence that says what to do next.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+from tulle.bus import codec
+from tulle.bus.credentials import Credentials
+from tulle.bus.errors import BusError, ConnectFailed, NoAnswer, NobodyListens, NotConnected
+from tulle.bus.messages import Answer, Request
+from tulle.bus.subjects import Subjects
+from tulle.bus.subscription import Message
+from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.home import Home
+from tulle.deploy.settings import Settings
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+SECONDS = 10.0
+CONNECT_SECONDS = 3.0
+_LEADERLESS_SECONDS = 6.0  # a new leader takes over within 2.5 s
+_RETRY_SECONDS = 0.2
+
+
+class Requests(Protocol):
+    """What is needed of a bus.connection.Connection; tests bring their own."""
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> Message:  # noqa: ASYNC109
+        """One answer. Raises `NoAnswer`, `NobodyListens`, ..."""
+
+    def request_many(
+        self, subject: str, data: bytes, timeout: float, *, done: Callable[[Message], bool]
+    ) -> AsyncIterator[Message]:
+        """Answers up to that which is `done`, `timeout` s for each."""
+
+
+class Api:
+    """Requests to one mesh."""
+
+    def __init__(self, mesh: str, requests: Requests) -> None:
+        self.subjects = Subjects(mesh)
+        self._requests = requests
+
+    async def ask(
+        self, subject: str, request: Request, expected: type[AnswerT], seconds: float = SECONDS
+    ) -> AnswerT:
+        """The answer, good or bad. Raises `Failure` when there is none."""
+        data = codec.encode(request)
+        with said_plainly():
+            async for last_attempt in _attempts():
+                try:
+                    message = await self._requests.request(subject, data, seconds)
+                except NobodyListens:
+                    if last_attempt:
+                        raise
+                else:
+                    return codec.decode(expected, message.data)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def follow(
+        self, subject: str, request: Request, seconds: float = SECONDS
+    ) -> AsyncIterator[Answer]:
+        """Answers up to the last, which is `done`; a silence of `seconds` is a `Failure`."""
+        data = codec.encode(request)
+        with said_plainly():
+            async for last_attempt in _attempts():
+                try:
+                    async for message in self._requests.request_many(
+                        subject, data, seconds, done=_is_done
+                    ):
+                        yield codec.decode(Answer, message.data)
+                    return
+                except NobodyListens:
+                    if last_attempt:
+                        raise
+
+
+Connect = Callable[[Settings], AbstractAsyncContextManager[Api]]
+
+
+def credentials(settings: Settings, role: str) -> Credentials:
+    """How to reach the mesh as `role`: what the settings say, else its `mesh.json`.
+
+    Raises `NoMesh` when it does not run, `Failure` when a file can't be used.
+    """
+    path = settings.creds
+    if path is None:
+        path = Home(settings.mesh_folder).mesh_now().creds_of(role)
+    try:
+        found = Credentials.read(path)
+    except (OSError, ValueError) as error:
+        raise Failure(f"can't use the credentials: {error}") from error
+    return dataclasses.replace(found, url=settings.nats) if settings.nats else found
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Api]:
+    """The API of the mesh that runs, as the operator. Raises `Failure`."""
+    from tulle.bus.connection import connect as connect_to_nats  # imports nats: not for --help
+
+    who = credentials(settings, "operator")
+    with said_plainly():
+        connection = await connect_to_nats(
+            who.url, who, name="tulle-cli", first_timeout=CONNECT_SECONDS
+        )
+    async with connection:
+        yield Api(settings.mesh, connection)
+
+
+def new_id() -> str:
+    """An id for one intent, the same in all its retries."""
+    return uuid.uuid4().hex
+
+
+@contextlib.contextmanager
+def said_plainly() -> Iterator[None]:
+    """Errors of the bus become a `Failure`."""
+    try:
+        yield
+    except ConnectFailed as error:
+        raise NoMesh(f"{error}; is the mesh up? See `tulle up`") from error
+    except NobodyListens as error:
+        raise NoMesh(
+            f"nobody in the mesh answers on {error.subject}: it is starting or without a leader; "
+            "try again in some seconds, or look into its folder's logs/"
+        ) from error
+    except (NoAnswer, NotConnected) as error:
+        raise Failure(f"{error}; say it again, it is never done twice") from error
+    except BusError as error:
+        raise Failure(str(error)) from error
+
+
+async def _attempts() -> AsyncIterator[bool]:
+    """Yields for each attempt whether it is the last."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _LEADERLESS_SECONDS
+    while clock() < deadline:
+        yield False
+        await asyncio.sleep(_RETRY_SECONDS)
+    yield True
+
+
+def _is_done(message: Message) -> bool:
+    return codec.decode(Answer, message.data).done

@@ -1,0 +1,48 @@
+"""`tulle up` and `tulle down`: the mesh of this machine. What `up` does is in deploy.up."""
+
+from typing import Annotated
+
+import typer
+
+from tulle.deploy import settings
+from tulle.deploy.cli.options import Mesh
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command(epilog="Example: tulle up --detach")(up)
+    app.command(epilog="Example: tulle down")(down)
+
+
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when it is ready; `tulle down` ends it.")
+    ] = False,
+    mesh: Mesh = None,
+    bind: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where ingress and HTTP port listen.")
+    ] = "127.0.0.1",
+    ingress_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="For port 80 of gateways; 0: a free one.")
+    ] = 8080,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="For /metrics and /healthz; 0: a free one.")
+    ] = 15000,
+) -> None:
+    """Start a mesh and keep it up until Ctrl-C."""
+    from tulle.deploy import detached
+    from tulle.deploy.up import UpOptions, keep_up
+
+    options = UpOptions.parse(bind=bind, ingress_port=ingress_port, http_port=http_port)
+    of = settings.read(mesh)
+    if detach:
+        detached.start(of, options)
+    else:
+        keep_up(of, options)
+
+
+def down(mesh: Mesh = None) -> None:
+    """End the mesh, and wait until nothing of it runs."""
+    from tulle.deploy import detached
+
+    typer.echo(detached.stop(settings.read(mesh)))

@@ -1,0 +1,93 @@
+"""`tulle up --detach`: the same `up` in a session of its own. `tulle down`: ends any `up`."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import typer
+
+from tulle.deploy import home, processes
+from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.home import Home
+from tulle.deploy.settings import Settings
+from tulle.deploy.up import READY_SECONDS, UpOptions
+
+DOWN_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+def start(of: Settings, options: UpOptions) -> None:
+    """Returns when the mesh is ready; shows what the twin says until then. Raises `Failure`."""
+    where = Home(of.mesh_folder)
+    where.make()
+    if home.locked(where):
+        with home.lock(where):  # raises, with the sentence for it
+            pass
+    log = where.logs / "up.log"
+    log.touch(mode=0o600)
+    with log.open("ab") as output:
+        said = output.tell()
+        twin = subprocess.Popen(
+            _command(of, options),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + READY_SECONDS + 10
+    while time.monotonic() < deadline:
+        status = twin.poll()
+        said = _show(log, said)
+        if status is not None:
+            raise Failure(f"`tulle up` ended with status {status}, its log is {log}")
+        if _is_ready(where, twin.pid):
+            return
+        time.sleep(_POLL_SECONDS)
+    raise Failure(f"not ready in time; see {log}, and end it with `tulle down`")
+
+
+def stop(of: Settings) -> str:
+    """Ends the mesh and waits for it; what was done. Raises `Failure`."""
+    where = Home(of.mesh_folder)
+    up = where.children().up
+    if not home.locked(where):
+        left = home.end_leftovers(where) if where.root.exists() else []
+        if not left:
+            raise NoMesh(f"no mesh runs in {where.root}")
+        return f"ended {' and '.join(left)}, which a killed `tulle up` had left"
+    if up is None or not processes.runs(up):
+        raise Failure(f"a `tulle up` of {where.root} is just starting: try again in a second")
+    processes.send(up.pid, 15)
+    deadline = time.monotonic() + DOWN_SECONDS
+    while processes.runs(up) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if processes.runs(up):
+        raise Failure(f"`tulle up` (pid {up.pid}) did not end within {DOWN_SECONDS:.0f} s")
+    return "ended, nothing of it runs any more"
+
+
+def _command(of: Settings, options: UpOptions) -> list[str]:
+    return [
+        *(sys.executable, "-m", "tulle.deploy.cli", "up"),
+        *("--mesh", of.mesh),
+        *("--bind", options.bind),
+        *("--ingress-port", str(options.ingress_port)),
+        *("--http-port", str(options.http_port)),
+    ]
+
+
+def _is_ready(where: Home, pid: int) -> bool:
+    try:
+        return where.mesh_now().up.pid == pid
+    except NoMesh:
+        return False
+
+
+def _show(log: Path, start_at: int) -> int:
+    """Prints what was added to the log since `start_at`; where it ends now."""
+    with log.open("rb") as file:
+        file.seek(start_at)
+        text = file.read()
+    typer.echo(text, nl=False)
+    return start_at + len(text)

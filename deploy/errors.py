@@ -1,0 +1,27 @@
+"""What a command fails with: a sentence that says what to do next, and an exit status."""
+
+from typing import ClassVar
+
+
+class Failure(Exception):
+    """The command was refused or failed."""
+
+    status: ClassVar[int] = 1
+
+
+class Usage(Failure):
+    """The command line can't be meant; known before anything was done."""
+
+    status = 2
+
+
+class NotInTime(Failure):
+    """Done, but not everybody had applied it when the time was up."""
+
+    status = 3
+
+
+class NoMesh(Failure):
+    """No mesh was reached."""
+
+    status = 4

@@ -1,0 +1,62 @@
+"""What a command runs with: the command line over `TULLE_*` over defaults.
+
+The only reader of the environment; all other files get values. Counterparts: `cli/` passes what
+the command line said, `run.py` takes `inherited()` to make an app's environment from.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tulle.deploy.errors import Usage
+
+DEFAULT_MESH = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`nats` and `creds` override what the mesh's own files say; None: they don't."""
+
+    home: Path
+    mesh: str = DEFAULT_MESH
+    nats: str | None = None
+    creds: Path | None = None
+    json_logs: bool = False
+
+    @property
+    def mesh_folder(self) -> Path:
+        """Where everything of this mesh lies."""
+        return self.home / self.mesh
+
+
+def read(mesh: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings; `mesh` is what the command line said. Raises `Usage`."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("TULLE_HOME") or "~/.tulle").expanduser().absolute()
+    creds = env.get("TULLE_CREDS")
+    return Settings(
+        home=home,
+        mesh=_mesh_name(mesh or env.get("TULLE_MESH") or DEFAULT_MESH),
+        nats=env.get("TULLE_NATS") or None,
+        creds=Path(creds).expanduser() if creds else None,
+        json_logs=_json_logs(env.get("TULLE_LOG") or "text"),
+    )
+
+
+def inherited() -> dict[str, str]:
+    """A copy of the environment that this process was started with."""
+    return dict(os.environ)
+
+
+def _mesh_name(name: str) -> str:
+    # As bus.subjects demands; said here as a mistake on the command line, and before it is a path.
+    if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 32:
+        raise Usage(f"{name!r} can't name a mesh: use 1 to 32 letters, digits and hyphens")
+    return name
+
+
+def _json_logs(form: str) -> bool:
+    if form not in ("text", "json"):
+        raise Usage(f"TULLE_LOG is {form!r}: it takes text or json")
+    return form == "json"

@@ -1,0 +1,135 @@
+"""A workload as the supervisor knows it: asked for, kept alive by leases, taken back.
+
+Counterpart: actors.supervisor. Used by `run.py`.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from tulle.bus import codec
+from tulle.bus.connection import Connection, connect
+from tulle.bus.errors import BusError
+from tulle.bus.messages import (
+    Answer,
+    Lease,
+    PortMap,
+    StartAnswer,
+    StartRequest,
+    StopRequest,
+    WorkloadState,
+)
+from tulle.bus.subjects import Subjects
+from tulle.deploy import api
+from tulle.deploy.errors import Failure
+from tulle.deploy.run_options import RunOptions
+from tulle.deploy.settings import Settings
+
+LEASE_SECONDS = 2.0
+START_SECONDS = 30.0
+DEREGISTER_SECONDS = 2.0  # the supervisor answers within 0.5
+GONE_SECONDS = 5.0
+
+_LOG = logging.getLogger("tulle.run")
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What the holder has opened: its path, the outbound port, and the ports."""
+
+    holder: str
+    outbound: int
+    ports: tuple[PortMap, ...]
+
+
+class Workload:
+    """One workload; its `id` is known once it has started."""
+
+    def __init__(self, connection: Connection, mesh: str, options: RunOptions) -> None:
+        self.id = ""
+        self.credential = secrets.token_hex(16)  # 128 bits
+        self._connection = connection
+        self._api = api.Api(mesh, connection)
+        self._subjects = Subjects(mesh)
+        self._options = options
+        self._state: WorkloadState = "starting"
+        self._changed = asyncio.Event()
+
+    async def start(self, sockets: Sockets, nodes: Sequence[str], address: str) -> None:
+        """Asks for a sidecar. Raises `Failure`, also when the mesh refuses."""
+        request = StartRequest(
+            id=api.new_id(),
+            service=self._options.service,
+            version=self._options.version,
+            labels=dict(self._options.labels),
+            ports=list(sockets.ports),
+            address=address,
+            outbound=sockets.outbound,
+            holder=sockets.holder,
+            credential_sha256=hashlib.sha256(self.credential.encode()).hexdigest(),
+            nodes=list(nodes),
+        )
+        answer = await self._api.ask(self._subject("start"), request, StartAnswer, START_SECONDS)
+        if not answer.ok or not answer.workload:
+            why = "; ".join(problem.message for problem in answer.problems) or "it did not say why"
+            raise Failure(f"the mesh refused the workload: {why}")
+        self.id = answer.workload
+
+    def say(self, state: WorkloadState) -> None:
+        """The state from now on: told at once, and with each lease."""
+        self._state = state
+        self._changed.set()
+
+    async def keep(self) -> None:
+        """Sends leases until cancelled; a broken link is no reason to stop."""
+        while True:
+            self._changed.clear()
+            lease = Lease(workload=self.id, state=self._state)
+            try:
+                await self._connection.publish(self._subjects.lease(self.id), codec.encode(lease))
+            except BusError as error:
+                _LOG.warning("no lease sent: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), LEASE_SECONDS)
+
+    async def deregister(self) -> None:
+        """Returns when nobody picks this workload any more, or nobody says so in time."""
+        await self._stop("deregister", DEREGISTER_SECONDS)
+
+    async def gone(self) -> None:
+        """The app has ended: its sidecar may."""
+        await self._stop("gone", GONE_SECONDS)
+
+    async def _stop(self, phase: str, seconds: float) -> None:
+        if not self.id:
+            return
+        request = StopRequest.model_validate(
+            {"id": api.new_id(), "workload": self.id, "phase": phase}
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._api.ask(self._subject("stop"), request, Answer, seconds)
+            if not answer.ok:
+                _LOG.warning("%s refused: %s", phase, [p.message for p in answer.problems])
+        except (Failure, TimeoutError) as error:
+            # Its sidecar sees this process go, and takes the workload back by itself.
+            _LOG.warning("%s not answered: %s", phase, error)
+
+    def _subject(self, verb: str) -> str:
+        return self._subjects.api_workload(verb, self._options.namespace, self._options.account)
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Connection]:
+    """A connection as a runner. Raises `Failure`."""
+    who = api.credentials(settings, "runner")
+    with api.said_plainly():
+        connection = await connect(
+            who.url, who, name="tulle-run", first_timeout=api.CONNECT_SECONDS
+        )
+    async with connection:
+        yield connection

@@ -1,0 +1,94 @@
+"""The mesh's folder: who may look, one `up` at a time, files that are never half."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tulle.deploy import home, processes
+from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.home import Children, Home, MeshFile
+from tulle.deploy.processes import Process
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.chdir(tmp_path)
+    found = Home(Path("mesh"))  # relative: pytest's own paths are too long for sockets
+    found.make()
+    return found
+
+
+def mesh_file(up: Process) -> MeshFile:
+    return MeshFile(
+        mesh="default",
+        nats_url="nats://127.0.0.1:4222",
+        creds="/h/default/creds",
+        ingress="127.0.0.1:8080",
+        http="http://127.0.0.1:15000",
+        bind="127.0.0.1",
+        up=up,
+        processes={},
+        nodes=["n1"],
+    )
+
+
+def test_folders_are_for_their_owner_alone(here: Home) -> None:
+    for path in [here.root, *here.root.iterdir()]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+
+
+def test_a_file_is_for_its_owner_alone_and_leaves_no_draft(here: Home) -> None:
+    home.write(here.children_file, Children())
+
+    assert stat.S_IMODE(here.children_file.stat().st_mode) == 0o600
+    assert [path.name for path in here.root.iterdir() if path.is_file()] == ["processes.json"]
+
+
+def test_a_path_too_long_for_sockets_is_refused_early(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="TULLE_HOME"):
+        Home(tmp_path / ("x" * 80)).make()
+
+
+def test_one_up_at_a_time(here: Home) -> None:
+    with home.lock(here):
+        assert home.locked(here)
+        with pytest.raises(Failure, match="already runs"), home.lock(here):
+            pass
+    assert not home.locked(here)
+
+
+def test_a_mesh_is_there_while_its_up_runs(here: Home) -> None:
+    home.write(here.mesh_file, mesh_file(processes.this_process()))
+
+    assert here.mesh_now().nats_url == "nats://127.0.0.1:4222"
+
+
+def test_no_file_is_no_mesh(here: Home) -> None:
+    with pytest.raises(NoMesh, match="tulle up"):
+        here.mesh_now()
+
+
+def test_a_pid_that_was_given_out_again_is_not_the_mesh(here: Home) -> None:
+    home.write(here.mesh_file, mesh_file(Process(pid=os.getpid(), started=1)))
+
+    with pytest.raises(NoMesh, match="killed"):
+        here.mesh_now()
+
+
+def test_a_broken_file_is_named(here: Home) -> None:
+    here.mesh_file.write_text("{")
+
+    with pytest.raises(Failure, match=r"mesh\.json is broken"):
+        here.mesh_now()
+
+
+def test_leftovers_whose_pid_is_another_process_by_now_are_left_alone(here: Home) -> None:
+    home.write(here.mesh_file, mesh_file(processes.this_process()))
+    stranger = Process(pid=os.getpid(), started=1)
+    home.write(here.children_file, Children(processes={"nats": stranger}))
+
+    assert home.end_leftovers(here) == []
+    assert not here.mesh_file.exists()
+    assert not here.children_file.exists()

@@ -1,0 +1,50 @@
+"""Settings: command line over environment over defaults."""
+
+from pathlib import Path
+
+import pytest
+
+from tulle.deploy import settings
+from tulle.deploy.errors import Usage
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_defaults() -> None:
+    assert settings.read(environ={}).mesh == "default"
+    assert settings.read(environ={"TULLE_MESH": "blue"}).mesh == "blue"
+    assert settings.read("green", environ={"TULLE_MESH": "blue"}).mesh == "green"
+
+
+def test_a_variable_that_is_empty_says_nothing() -> None:
+    env = dict.fromkeys(("TULLE_MESH", "TULLE_HOME", "TULLE_NATS", "TULLE_CREDS", "TULLE_LOG"), "")
+
+    assert settings.read(environ=env) == settings.read(environ={})
+
+
+def test_all_variables_are_read() -> None:
+    found = settings.read(
+        environ={
+            "TULLE_HOME": "/h",
+            "TULLE_NATS": "nats://127.0.0.1:4222",
+            "TULLE_CREDS": "/c/operator.json",
+            "TULLE_LOG": "json",
+        }
+    )
+
+    assert found == settings.Settings(
+        home=Path("/h"),
+        nats="nats://127.0.0.1:4222",
+        creds=Path("/c/operator.json"),
+        json_logs=True,
+    )
+    assert found.mesh_folder == Path("/h/default")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "-/", "a" * 33, "ä", "a b"])
+def test_a_mesh_is_never_named_like_a_path(name: str) -> None:
+    with pytest.raises(Usage, match="can't name a mesh"):
+        settings.read(name, environ={})
+
+
+def test_an_unknown_form_of_logs_is_refused() -> None:
+    with pytest.raises(Usage, match="text or json"):
+        settings.read(environ={"TULLE_LOG": "xml"})
