@@ -1,30 +1,20 @@
-"""A checked request as one atomic commit: documents, then the log record, whose revision is the
-mesh's.
+"""A checked request as one atomic commit: documents, then the log record, which is its revision.
 
 Pure. `requests.py` checks what is asked for; the leader commits the result behind its fence.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tulle.actors.evaluator.picture import Picture
 from tulle.actors.evaluator.records import LoggedChange, LogRecord, StoredPolicy
-from tulle.bus import codec, keys
+from tulle.bus import codec, keys, store
 from tulle.bus.messages import ProblemRecord
-from tulle.bus.store import MAX_BATCH, Change, Operation
-from tulle.policies.parse import Document
-from tulle.policies.world import PolicyKey
+from tulle.policies.apply import Change
+from tulle.policies.world import Policy
 
-MAX_DOCUMENTS = MAX_BATCH - 2
-"""Documents in one request: the fence and the log record travel with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """`changes` for the store, none when nothing would change; `lines` say what they do."""
-
-    changes: tuple[Change, ...]
-    lines: tuple[str, ...]
+MAX_DOCUMENTS = store.MAX_BATCH - 2
+"""Documents in one commit: the fence and the log record travel with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,80 +28,49 @@ class Author:
 
 def commit_of(
     picture: Picture,
-    documents: Sequence[Document],
-    gone: Sequence[PolicyKey],
+    changes: Sequence[Change],
+    lines: Sequence[str],
     problems: Sequence[ProblemRecord],
     author: Author,
-) -> Commit:
-    """The commit that stores `documents`, and deletes `gone`, which all exist."""
-    edits = [*_puts(picture, documents), *_deletes(picture, gone)]
-    lines = tuple(edit.line for edit in edits)
-    logged = tuple(edit.logged for edit in edits if edit.logged is not None)
-    if not logged:
-        return Commit((), lines)
+) -> list[store.Change]:
+    """The messages to commit, in order; `lines` and `problems` are kept for a retried request."""
     record = LogRecord(
         id=author.request,
         when=author.when,
         by=author.by,
-        changes=logged,
-        lines=lines,
+        changes=tuple(map(_logged, changes)),
+        lines=tuple(lines),
         problems=tuple(problems),
     )
-    log = Change(keys.log(picture.log_number + 1), codec.encode(record), expected=0)
-    documents_changes = [
-        edit.change(picture, behind=len(logged) - place)
-        for place, edit in enumerate(edit for edit in edits if edit.logged is not None)
+    log = store.Change(keys.log(picture.log_number + 1), codec.encode(record), expected=0)
+    documents = [
+        _stored(picture, change, behind=len(changes) - place)
+        for place, change in enumerate(changes)
     ]
-    return Commit((*documents_changes, log), lines)
+    return [*documents, log]
 
 
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """What happens to one document; `logged` None: nothing, it is stored like that already."""
-
-    key: PolicyKey
-    line: str
-    logged: LoggedChange | None = None
-    created: int = 0
-
-    def change(self, picture: Picture, behind: int) -> Change:
-        assert self.logged is not None
-        key = keys.document(*self.key)
-        expected = picture.entry_revision(self.key)
-        if self.logged.after is None:
-            return Change(key, operation=Operation.DELETE, expected=expected)
-        stored = StoredPolicy(
-            created=self.created, behind=0 if self.created else behind, data=self.logged.after
-        )
-        return Change(key, codec.encode(stored), expected=expected)
+def _stored(picture: Picture, change: Change, behind: int) -> store.Change:
+    key = keys.document(*change.key)
+    expected = picture.entry_revision(change.key)
+    if change.after is None:
+        return store.Change(key, operation=store.Operation.DELETE, expected=expected)
+    created = change.before.created if change.before else 0
+    stored = StoredPolicy(
+        created=created, behind=0 if created else behind, data=dict(change.after.stored())
+    )
+    return store.Change(key, codec.encode(stored), expected=expected)
 
 
-def _puts(picture: Picture, documents: Sequence[Document]) -> Iterator[_Edit]:
-    for document in documents:
-        key = PolicyKey(document.kind, document.namespace, document.name)
-        before = picture.world.policy(key)
-        if before is not None and before.document.data == document.data:
-            yield _Edit(key, f"unchanged {key}")
-            continue
-        word = "created" if before is None else "changed"
-        logged = LoggedChange(
-            kind=key.kind,
-            namespace=key.namespace,
-            name=key.name,
-            before=dict(before.stored()) if before else None,
-            after=dict(document.data),
-        )
-        yield _Edit(key, f"{word} {key}", logged, before.created if before else 0)
+def _logged(change: Change) -> LoggedChange:
+    return LoggedChange(
+        kind=change.key.kind,
+        namespace=change.key.namespace,
+        name=change.key.name,
+        before=_data(change.before),
+        after=_data(change.after),
+    )
 
 
-def _deletes(picture: Picture, gone: Sequence[PolicyKey]) -> Iterator[_Edit]:
-    for key in gone:
-        before = picture.world.policy(key)
-        logged = LoggedChange(
-            kind=key.kind,
-            namespace=key.namespace,
-            name=key.name,
-            before=dict(before.stored()) if before else None,
-            after=None,
-        )
-        yield _Edit(key, f"deleted {key}", logged)
+def _data(policy: Policy | None) -> dict[str, object] | None:
+    return dict(policy.stored()) if policy else None

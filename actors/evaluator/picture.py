@@ -26,7 +26,7 @@ class Picture:
         self.position = 0  # in bucket policies: of the newest entry seen
         self.log_number = 0
         self._settings = settings or Settings()
-        self._entries: dict[str, int] = {}  # revision of each document's entry, deleted ones too
+        self._documents: dict[str, int] = {}  # revision of each one's entry, deleted ones too
         self._policies: dict[PolicyKey, Policy] = {}
         self._services: dict[str, Service] = {}
         self._staged: list[Entry] = []
@@ -50,7 +50,7 @@ class Picture:
 
     def entry_revision(self, key: PolicyKey) -> int:
         """The revision of the document's entry in the bucket, 0: never written."""
-        return self._entries.get(keys.document(*key), 0)
+        return self._documents.get(keys.document(*key), 0)
 
     def answered(self, request: str) -> tuple[LogRecord, int] | None:
         """The log record of a request that was carried out, and its revision."""
@@ -90,7 +90,7 @@ class Picture:
             self._world = None
 
     def _on_document(self, entry: Entry) -> None:
-        self._entries[entry.key] = entry.revision
+        self._documents[entry.key] = entry.revision
         key = policy_key(entry.key)
         if entry.operation is Operation.DELETE:
             self._policies.pop(key, None)

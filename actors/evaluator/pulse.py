@@ -1,0 +1,27 @@
+"""Waiting for "something changed" without missing it, by any number of tasks."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+
+class Pulse:
+    """`beat()` wakes all who wait at that moment."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def beat(self) -> None:
+        """Something changed."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Returns at the next beat, or after `seconds`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns once `condition()` holds; looked at after each beat. Bound it from outside."""
+        while not condition():
+            await self._event.wait()
