@@ -192,6 +192,12 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> tuple[Code, Path, 
             return "schema", path, f"must be {expected}, not {_shown(detail['input'])}.{near}"
         case "contradiction":
             return "contradiction", path, detail["msg"]
+        case "string_type":
+            return (
+                "schema",
+                path,
+                f"must be a string, not {_shown(detail['input'])}{_quote(detail)}",
+            )
         case kind if kind in _TYPES:
             return "schema", path, f"must be {_TYPES[kind]}, not {_shown(detail['input'])}"
         case _:
@@ -199,7 +205,6 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> tuple[Code, Path, 
 
 
 _TYPES = {
-    "string_type": "a string",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -211,14 +216,20 @@ _TYPES = {
 }
 
 
+def _quote(detail: ErrorDetails) -> str:
+    value = detail["input"]
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f'; quote it: "{text}"' if isinstance(value, bool | int | float) else ""
+
+
 def _shown(value: object) -> str:
     match value:
         case None:
             return "null (remove the field or give a value)"
         case bool():
-            return f'{str(value).lower()} (quote it to make it a string: "{str(value).lower()}")'
+            return str(value).lower()
         case int() | float():
-            return f'the number {value} (quote it to make it a string: "{value}")'
+            return f"the number {value}"
         case str():
             return f'"{value[:80]}"'
         case list() | tuple():

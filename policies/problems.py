@@ -50,6 +50,10 @@ class Problem:
         )
 
 
+_COMPARED = 300
+"""Among more names than these no near miss is looked for: it would take milliseconds each."""
+
+
 def has_errors(problems: Iterable[Problem]) -> bool:
     """Whether an apply with these problems is refused."""
     return any(problem.severity == "error" for problem in problems)
@@ -71,6 +75,8 @@ def path_text(path: Path) -> str:
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """` Did you mean "hosts"?` for a near miss, else nothing: to be put behind a sentence."""
     names = {name.lower(): name for name in allowed}
+    if len(names) > _COMPARED:
+        return ""
     near = difflib.get_close_matches(word.lower()[:80], names, n=1, cutoff=0.6)
     return f' Did you mean "{names[near[0]]}"?' if near else ""
 

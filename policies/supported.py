@@ -16,10 +16,14 @@ from tulle.policies.yamltext import Json
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A leaf of the table: `accepts` says which values are executed, `allowed` says so in words."""
+    """A leaf of the table: `accepts` says which values are executed, `allowed` says so in words.
+
+    `default` is what the field means when absent, where that is not executed; else empty.
+    """
 
     allowed: str
     accepts: Callable[[Json], bool]
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +36,8 @@ class Each:
 Table: TypeAlias = Mapping[str, "Table"] | Each | Executed
 
 
-def _one_of(*values: Json) -> Executed:
-    words = listed("absent" if value is None else str(value) for value in values)
-    return Executed(words, lambda value: value in values)
+def _one_of(*values: str, default: str = "") -> Executed:
+    return Executed(listed(values), lambda value: value in values, default)
 
 
 def _protocol(value: Json) -> bool:
@@ -43,7 +46,7 @@ def _protocol(value: Json) -> bool:
 
 ANY: Final = Executed("anything", lambda _: True)
 _PUBLIC = Executed('["*"]', lambda value: value in ([], ["*"]))
-_HTTP = Executed("HTTP", _protocol)
+_HTTP = Executed("HTTP", _protocol, default="unset")
 _STRING_MATCH = {"exact": ANY, "prefix": ANY, "regex": ANY}
 _BALANCER = {
     "simple": _one_of("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "UNSPECIFIED", "LEAST_CONN")
@@ -102,7 +105,7 @@ _SERVICE_ENTRY: Table = {
     "hosts": ANY,
     "exportTo": _PUBLIC,
     "location": _one_of("MESH_EXTERNAL"),
-    "resolution": _one_of("STATIC"),
+    "resolution": _one_of("STATIC", default="NONE"),
     "ports": Each({"number": ANY, "name": ANY, "protocol": _HTTP}),
     "endpoints": Each({"address": ANY, "ports": ANY, "labels": ANY}),
 }
@@ -132,14 +135,22 @@ def _walk(table: Table, value: Json, path: Path) -> Iterator[tuple[Path, str]]:
             for key, item in pairs:
                 yield from _walk(table.item, item, (*path, key))
         case _:
-            for key, item in value.items() if isinstance(value, dict) else ():
-                if key in table:
-                    yield from _walk(table[key], item, (*path, key))
-                else:
-                    yield (
-                        (*path, key),
-                        f"{key} is not supported yet; supported here: {listed(table)}",
-                    )
+            yield from _walk_object(table, value if isinstance(value, dict) else {}, path)
+
+
+def _walk_object(
+    table: Mapping[str, Table], value: Mapping[str, Json], path: Path
+) -> Iterator[tuple[Path, str]]:
+    for key, item in value.items():
+        if key in table:
+            yield from _walk(table[key], item, (*path, key))
+        else:
+            message = f"{key} is not supported yet; supported here: {listed(table)}"
+            yield (*path, key), message
+    for key, rule in table.items():
+        if isinstance(rule, Executed) and rule.default and key not in value:
+            default = f"{key} is {rule.default} when absent, which is not supported yet"
+            yield path, f"{default}; supported: {rule.allowed}"
 
 
 def _items(value: Json) -> list[Json]:

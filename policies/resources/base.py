@@ -27,7 +27,8 @@ _UNITS = {
 _PART = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?(ns|us|µs|μs|ms|s|m|h)")
 
 
-def _refuse_null(value: T) -> T:
+def refuse_null(value: T) -> T:
+    """Validator of fields that may be absent but not null."""
     if value is None:
         raise PydanticCustomError(
             "null_value", "must not be null: give a value or remove the field"
@@ -35,7 +36,7 @@ def _refuse_null(value: T) -> T:
     return value
 
 
-Maybe = Annotated[T | None, AfterValidator(_refuse_null)]
+Maybe = Annotated[T | None, AfterValidator(refuse_null)]
 """A field that may be absent but not null, as in a Kubernetes schema.
 
 An AfterValidator on purpose: one that runs before turns JSON into Python objects, and the strict

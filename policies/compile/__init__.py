@@ -1,0 +1,1 @@
+"""World -> config, a file per concern. Entry point: `compile.world.compile_world`."""

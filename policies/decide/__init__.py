@@ -1,0 +1,1 @@
+"""What a proxy asks per request, as closures specialised from config once, when it is installed."""
