@@ -4,44 +4,50 @@
 """
 
 import asyncio
-import socket
 import sys
+from typing import cast
 
 import uvloop
 
 from tulle.actors.holding.client import HolderClient
+from tulle.actors.proxy.listener import Listener
 
 
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readline()
-    writer.write(f"{PROXY}\n".encode())
-    await writer.drain()
-    writer.close()
+class Answer(asyncio.Protocol):
+    """Answers the first bytes with the member's id and closes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(f"{PROXY}\n".encode())
+        self._transport.close()
 
 
 async def main() -> None:
     stopped = asyncio.Event()
     lost = asyncio.Event()
+    listeners: list[Listener] = []
 
     async def command(name: str) -> None:
         client.tell("draining")
         await client.retire()
-        for server in servers:
-            server.close()
+        for listener in listeners:
+            listener.stop_accepting()
         stopped.set()
 
     client = await HolderClient.connect(HOLDER, PROXY, POOL, command, lost.set)
     client.tell("starting")
-    servers = [await serve(await client.listen(name)) for name in NAMES]
+    for name in NAMES:
+        listeners.append(Listener(await client.listen(name), "gateway", Answer))
+        listeners[-1].start()
     client.tell("ready", "serving")
     waits = [asyncio.create_task(stopped.wait()), asyncio.create_task(lost.wait())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.sleep(0.3)  # the last answers; `done` must be read before the end
+    for listener in listeners:
+        listener.close()
     client.close()
-
-
-async def serve(sock: socket.socket) -> asyncio.Server:
-    return await asyncio.start_server(answer, sock=sock, backlog=4096)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from tests.support.awaiting import until
+from tulle.actors.holding import steering
 from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.holding.group import PortError
 from tulle.actors.holding.holder import Holder
@@ -310,3 +312,41 @@ async def test_who_breaks_the_rules_is_closed(holder: Holder, path: str, line: b
     except ConnectionResetError:
         pass
     writer.close()
+
+
+@pytest.mark.asyncio
+async def test_new_connections_pass_by_members_that_died_or_retire(
+    holder: Holder, path: str, events: Events
+) -> None:
+    clients = [await connect(path, f"g-{i}", "ingress") for i in range(3)]
+    socks = [await client.listen("gateway") for client in clients]
+    clients[0].close()
+    await events.wait_for("lost", "g-0")
+    retiring = asyncio.create_task(clients[1].retire())
+    await asyncio.sleep(0.05)  # of the 0.2 s that it takes
+    ends = [await asyncio.open_connection(*socks[2].getsockname()) for _ in range(30)]
+    assert [steering.queued(sock) for sock in socks] == [0, 0, 30]
+    await retiring
+    for _, writer in ends:
+        writer.close()
+    for sock in socks:
+        sock.close()
+    for client in clients[1:]:
+        client.close()
+
+
+@pytest.mark.asyncio
+async def test_a_proxy_lost_while_draining_is_not_awaited(
+    holder: Holder, path: str, events: Events
+) -> None:
+    client = await connect(path, "p")
+    sock = await client.listen("outbound")
+    client.tell("draining")
+    await holder.wait_state("p", "draining", 5)
+    queued = asyncio.create_task(ask(sock.getsockname()))
+    client.close()
+    assert b"proxy_down" in await queued
+    await until(lambda: holder.addresses("p") == {})
+    with pytest.raises(ConnectionRefusedError):
+        await ask(sock.getsockname())
+    sock.close()
