@@ -4,10 +4,8 @@ Called by deploy.cli; exit status 0 only if every check held.
 """
 
 import asyncio
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +14,9 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from tulle.deploy import processes
-from tulle.deploy.demo.bookstore import POOL, Bookstore
+from tulle.deploy.demo.bookstore import POLICIES, Bookstore
 from tulle.deploy.demo.checks import Checks
-from tulle.deploy.demo.children import left_over
+from tulle.deploy.demo.mesh import POOL
 from tulle.deploy.demo.report import Lines, LiveTable, Result, print_result
 from tulle.deploy.demo.stage import Stage
 from tulle.deploy.demo.steps import STEPS
@@ -68,19 +65,15 @@ async def _run(hold: bool, steps: Sequence[int], json: bool) -> int:
 
 @asynccontextmanager
 async def _bookstore(checks: Checks) -> AsyncIterator[Bookstore]:
-    """A bookstore in a folder of its own; afterwards neither process nor folder is left."""
-    home = Path(tempfile.mkdtemp(prefix="tulle-", dir="/tmp"))  # short: sockets are in it
-    store = Bookstore(home)
+    """A bookstore on a mesh of its own; afterwards neither process nor folder is left."""
+    store = Bookstore()
     try:
         yield store
     finally:
         with checks.check(0, "everything ends", "no process, no folder left") as outcome:
             stuck = await store.end()
-            for pid in (left := left_over(home)):
-                processes.send(pid, signal.SIGKILL)
-            await asyncio.to_thread(shutil.rmtree, home)
-            seen = [*(f"{name} had to be killed" for name in stuck), *(f"pid {p}" for p in left)]
-            outcome.saw("; ".join(seen) or "nothing left", not seen)
+            seen = f"had to be killed: {', '.join(stuck)}" if stuck else "nothing left"
+            outcome.saw(seen, not stuck and not store.home.exists())
 
 
 async def _prepared(store: Bookstore, checks: Checks) -> bool:
@@ -91,7 +84,7 @@ async def _prepared(store: Bookstore, checks: Checks) -> bool:
         seconds = time.monotonic() - began
         seen = f"{seconds:.1f} s, ingress on {mesh.ingress}"
         outcome.saw(seen, seconds <= UP_TARGET_SECONDS * TOLERANCE)
-    if store.mesh is None:
+    if store.file is None:
         return False
     with checks.check(0, "tulle run, six times", "six ready endpoints") as running:
         await store.run_apps()
@@ -99,7 +92,7 @@ async def _prepared(store: Bookstore, checks: Checks) -> bool:
     if not running.ok:
         return False
     with checks.check(0, "tulle apply bookstore.yaml", "applied by all") as applied:
-        await store.apply("bookstore.yaml")
+        await store.apply_policy("bookstore.yaml")
         applied.saw("applied by all", True)
     return applied.ok
 
@@ -126,8 +119,8 @@ def _whole_time(checks: Checks, seconds: float) -> None:
 
 async def _hold(store: Bookstore, console: Console) -> None:
     """Leaves everything up until Ctrl-C, and says what there is to see."""
-    assert store.mesh is not None  # prepared
-    console.print(what_to_try(store.home, store.mesh.ingress, store.mesh.http), highlight=False)
+    assert store.file is not None  # prepared
+    console.print(what_to_try(store.home, store.file.ingress, store.file.http), highlight=False)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -145,7 +138,7 @@ The bookstore is up; Ctrl-C ends it. To try:
   tulle status
   tulle workloads
   tulle get virtualservices -o yaml
-  tulle apply --wait -f {Path(__file__).parent / "policies" / "reviews-50-50.yaml"}
+  tulle apply --wait -f {POLICIES / "reviews-50-50.yaml"}
   tulle scale {POOL} 3
   curl -s {http}/metrics | grep istio_requests_total
 """

@@ -31,7 +31,7 @@ async def _split(
     chance = f" within {SIGMAS:.0f} sigma" if len(shares) > 1 else ""
     expected = ", ".join(f"{version} {share:.0%}" for version, share in shares.items()) + chance
     with stage.check(name, expected) as outcome:
-        await stage.store.apply(policy)
+        await stage.store.apply_policy(policy)
         counts = count_versions(await stage.pages(pages), "reviews")
         enough = sum(counts.values()) >= pages
         outcome.saw(shown(counts), enough and within(counts, shares))
@@ -39,7 +39,7 @@ async def _split(
 
 async def _by_header(stage: Stage) -> None:
     with stage.check("end-user: jason sees v2", "jason v2 100%, others v3 100%") as outcome:
-        await stage.store.apply("reviews-jason.yaml")
+        await stage.store.apply_policy("reviews-jason.yaml")
         jason = stage.visitors(USER_RATE, {"end-user": "jason"})
         jason.start()
         try:

@@ -4,7 +4,8 @@ import asyncio
 
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.deploy.demo import metrics, probes
-from tulle.deploy.demo.bookstore import APPS, POOL, SERVICE_PORT
+from tulle.deploy.demo.bookstore import APPS, SERVICE_PORT
+from tulle.deploy.demo.mesh import POOL
 from tulle.deploy.demo.pages import WITH_RATINGS, count_versions
 from tulle.deploy.demo.stage import Stage, why
 from tulle.deploy.demo.statistics import shown

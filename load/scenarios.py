@@ -1,0 +1,28 @@
+"""What is measured: each scenario is one kind of traffic that every contestant carries alike.
+
+The generators of configuration (`nginx.py`, `envoy.py`, `haproxy.py`, `ours.py`) all read these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HOST = "bench.example"
+BACKEND_HOST = "backend.example"
+PREFIXES = ("/api/", "/")  # the routes, in order; all go to the backend
+BODY = "An answer as small as those of most services are, in 67 bytes: ok!\n"  # 67 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`connections` of wrk that send GETs of `path`, one after the other each, at full speed."""
+
+    name: str
+    title: str
+    path: str = "/api/hello"
+    connections: int = 32
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (Scenario("http1", "wrk -> gateway -> nginx, HTTP/1.1, a small body"),)
+}

@@ -1,0 +1,29 @@
+import pytest
+
+from tulle.load.rows import Round, Row, row, share_of_envoy
+from tulle.load.wrk import Sample
+
+ROUNDS = (
+    Round("tulle", Sample(10_000, 1.0, 2.0, 4.0, 0), 0.50),
+    Round("tulle", Sample(20_000, 1.5, 1.0, 6.0, 1), 0.70),
+)
+
+
+def measured(peer: str, cpu: float) -> Row:
+    return Row("http1", peer, cpu, 1000.0, 1.0, 2.0, 0)
+
+
+def test_a_row_sums_requests_and_cpu_over_all_rounds() -> None:
+    assert row("http1", "tulle", ROUNDS) == Row("http1", "tulle", 40.0, 12_000.0, 1.5, 5.0, 1)
+
+
+def test_no_answer_is_no_row() -> None:
+    with pytest.raises(ValueError, match="envoy answered no request in http1"):
+        row("http1", "envoy", [Round("envoy", Sample(0, 1.0, 0.0, 0.0, 32), 0.1)])
+
+
+def test_our_share_of_envoys_cpu() -> None:
+    rows = [measured("tulle", 60.0), measured("envoy", 120.0), measured("nginx", 30.0)]
+    assert share_of_envoy(rows, "http1") == 0.5
+    assert share_of_envoy(rows[:1], "http1") is None
+    assert share_of_envoy(rows, "http2") is None
