@@ -6,7 +6,7 @@ nobody, up to a bound; above it, and when a request can't be read, the answer sa
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,6 +22,7 @@ from tulle.bus.subscription import Message
 RequestT = TypeVar("RequestT", bound=Request)
 Handler = Callable[[tuple[str, ...], RequestT], Awaitable[Answer | None]]
 """Gets the subject's parts and the request; None: it is another replica's to answer."""
+Endpoint = Callable[[tuple[str, ...], bytes], Awaitable[Answer | None]]
 
 AT_ONCE: Final = 256
 
@@ -34,6 +35,36 @@ def refusal(request_id: str, code: str, message: str, path: str = "") -> Answer:
     return Answer(id=request_id, ok=False, problems=[problem])
 
 
+def endpoint(expected: type[RequestT], handler: Handler[RequestT]) -> Endpoint:
+    """`handler` for the bytes of a request of type `expected`; whatever fails is an answer."""
+
+    async def answer(parts: tuple[str, ...], data: bytes) -> Answer | None:
+        try:
+            request = decode(expected, data)
+        except Undecodable as error:
+            return refusal("", "bad-request", str(error))
+        try:
+            return await handler(parts, request)
+        except BusError as error:
+            return refusal(request.id, "bus", f"not done, or not for sure: {error}; retry")
+        except Exception as error:
+            _LOG.exception("request failed: type=%s id=%s", expected.__name__, request.id)
+            return refusal(request.id, "internal", f"failed: {error!r}; see the mesh's logs")
+
+    return answer
+
+
+def by_verb(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    """Chooses by the subject's first part; the endpoints get the others."""
+
+    async def answer(parts: tuple[str, ...], data: bytes) -> Answer | None:
+        if (chosen := endpoints.get(parts[0])) is not None:
+            return await chosen(parts[1:], data)
+        return refusal("", "unknown-verb", f"{parts[0]!r} is none of {', '.join(endpoints)}")
+
+    return answer
+
+
 class Server:
     """Serves requests that come over `connection`."""
 
@@ -43,16 +74,14 @@ class Server:
         self._at_once = at_once
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(
-        self, subject: str, expected: type[RequestT], handler: Handler[RequestT], queue: str = ""
-    ) -> None:
-        """Answers requests of type `expected` on `subject` from now on. Raises `Forbidden`."""
+    async def serve(self, subject: str, endpoint: Endpoint, queue: str = "") -> None:
+        """Answers requests on `subject` from now on. Raises `Forbidden`."""
 
         async def received(message: Message) -> None:
             if len(self._tasks) >= self._at_once:
                 await self._reply(message, refusal("", "busy", "too many requests at once: retry"))
                 return
-            task = asyncio.create_task(self._handle(message, expected, handler))
+            task = asyncio.create_task(self._handle(message, endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -64,22 +93,13 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _handle(
-        self, message: Message, expected: type[RequestT], handler: Handler[RequestT]
-    ) -> None:
+    async def _handle(self, message: Message, endpoint: Endpoint) -> None:
         try:
-            request = decode(expected, message.data)
             parts = self._subjects.parse(message.subject).parts
-        except (Undecodable, ValueError) as error:
-            await self._reply(message, refusal("", "bad-request", str(error)))
-            return
-        try:
-            answer = await handler(parts, request)
-        except BusError as error:
-            answer = refusal(request.id, "bus", f"not done, or not for sure: {error}; retry")
-        except Exception as error:
-            _LOG.exception("request failed: subject=%s id=%s", message.subject, request.id)
-            answer = refusal(request.id, "internal", f"failed: {error!r}; see the mesh's logs")
+        except ValueError as error:
+            answer: Answer | None = refusal("", "bad-request", str(error))
+        else:
+            answer = await endpoint(parts, message.data)
         if answer is not None:
             await self._reply(message, answer)
 
@@ -90,9 +110,7 @@ class Server:
             await self._connection.publish(message.reply, encode(answer))
         except BusError as error:
             # Who asked retries with the same id.
-            _LOG.warning(
-                "answer not sent: subject=%s id=%s error=%s", message.subject, answer.id, error
-            )
+            _LOG.warning("not answered: subject=%s error=%s", message.subject, error)
 
 
 async def connect_for_ever(spec: ControlSpec) -> Connection:

@@ -122,14 +122,27 @@ class RayLauncher:
 
     async def kill(self, proxy: str) -> None:
         actor = await self._find(proxy)
-        if actor is not None:
+        if actor is None:
+            return
+        try:
             await asyncio.to_thread(ray.kill, actor, no_restart=True)
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed(proxy, f"Ray did not end it: {error!r}") from error
 
     async def exists(self, proxy: str) -> bool:
         return await self._find(proxy) is not None
+
+    async def nodes(self) -> list[str]:
+        try:
+            nodes = await asyncio.to_thread(ray.nodes)
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed("", f"Ray does not list its nodes: {error!r}") from error
+        return [node["NodeID"] for node in nodes if node["Alive"]]
 
     async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
         try:
             return await asyncio.to_thread(ray.get_actor, proxy_name(proxy), self._namespace)
         except ValueError:  # Ray's way to say that no living actor has this name
             return None
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed(proxy, f"Ray does not find it: {error!r}") from error

@@ -12,7 +12,7 @@ from cryptography import x509
 from tulle.actors.authority.disk import load_authority, load_ticket_key
 from tulle.actors.authority.signing import Signing
 from tulle.actors.control import ControlSpec
-from tulle.actors.serving import Server, connect_for_ever
+from tulle.actors.serving import Server, connect_for_ever, endpoint
 from tulle.bus.connection import Connection
 from tulle.bus.messages import SignAnswer, SignRequest
 from tulle.bus.subjects import Subjects
@@ -50,7 +50,7 @@ class AuthorityActor:
             return signing.answer(namespace, account, request, now=time.time(), serial=serial)
 
         server = Server(self._connection, subjects)
-        await server.serve(subjects.ca_sign_all, SignRequest, sign, QUEUE)
+        await server.serve(subjects.ca_sign_all, endpoint(SignRequest, sign), QUEUE)
 
 
 def _load(spec: ControlSpec) -> Signing:

@@ -12,7 +12,7 @@ class LaunchFailed(Exception):
     """A proxy could not be started, reached or ended; says which and why."""
 
     def __init__(self, proxy: str, reason: str) -> None:
-        super().__init__(f"proxy {proxy}: {reason}")
+        super().__init__(f"proxy {proxy}: {reason}" if proxy else reason)
         self.proxy = proxy
         self.reason = reason
 
@@ -33,30 +33,43 @@ class Launcher(Protocol):
         """
 
     async def kill(self, proxy: str) -> None:
-        """Ends the proxy at once and for good; one that is gone already is no error."""
+        """Ends the proxy at once and for good; one that is gone already is no error.
+
+        Raises `LaunchFailed`.
+        """
 
     async def exists(self, proxy: str) -> bool:
-        """Whether it runs or is being restarted; False: it has ended for good."""
+        """Whether it runs or is being restarted; False: it has ended for good.
+
+        Raises `LaunchFailed` when nobody can tell.
+        """
+
+    async def nodes(self) -> list[str]:
+        """Ids of the nodes that can run proxies. Raises `LaunchFailed`."""
 
 
 class MemoryLauncher:
     """Remembers what it was told, for tests."""
 
     def __init__(self) -> None:
+        self.node_ids = ["node-1"]
         self.running: dict[str, ProxySpec] = {}
         self.drained: list[str] = []
         self.killed: list[str] = []
-        self.refusals: dict[str, str] = {}
-        """Node id to reason: a start there fails."""
+        self.refusal = ""
+        """Set it, and every start fails for this reason."""
+        self.drain_refusal = ""
 
     async def start(self, spec: ProxySpec) -> None:
-        if (reason := self.refusals.get(spec.node)) is not None:
-            raise LaunchFailed(spec.id, reason)
+        if self.refusal:
+            raise LaunchFailed(spec.id, self.refusal)
         self.running.setdefault(spec.id, spec)
 
     async def drain(self, proxy: str, seconds: float) -> None:
         if proxy in self.running:
             self.drained.append(proxy)
+            if self.drain_refusal:
+                raise LaunchFailed(proxy, self.drain_refusal)
 
     async def kill(self, proxy: str) -> None:
         if self.running.pop(proxy, None) is not None:
@@ -64,3 +77,6 @@ class MemoryLauncher:
 
     async def exists(self, proxy: str) -> bool:
         return proxy in self.running
+
+    async def nodes(self) -> list[str]:
+        return self.node_ids

@@ -102,7 +102,7 @@ async def test_it_serves_again_after_a_restart_of_nats(
     await bus.server.restart()
     proxy = await bus.connect(Role.PROXY)
     async with asyncio.timeout(10):
-        # noqa below: nothing tells this connection when the authority's is back.
+        # Nothing tells this connection when the authority's is back.
         while not await _ask_quietly(bus, proxy, ticket(tmp_path)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

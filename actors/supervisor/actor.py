@@ -1,0 +1,191 @@
+"""The supervisor as an actor: connects, follows or leads, and hands what it hears to its `Term`.
+
+Serves api.workload.*, api.mesh.{services,workloads,scale}, lease.* and the heartbeat of the
+registry. While it does not lead it answers nobody: the one that leads does.
+"""
+
+import asyncio
+import logging
+
+from tulle.actors.authority.disk import load_ticket_key
+from tulle.actors.control import ControlSpec
+from tulle.actors.leadership import Leader
+from tulle.actors.serving import Server, by_verb, connect_for_ever, endpoint
+from tulle.actors.supervisor.answers import Answers
+from tulle.actors.supervisor.launcher import Launcher
+from tulle.actors.supervisor.machine import Connected, Disconnected, Event
+from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.actors.supervisor.term import Buckets, Term
+from tulle.bus.codec import decode
+from tulle.bus.connection import Connection
+from tulle.bus.errors import BusError, Undecodable
+from tulle.bus.jetstream import existing_store, open_store
+from tulle.bus.messages import (
+    Answer,
+    Lease,
+    MeshRequest,
+    ProxyStatus,
+    ScaleRequest,
+    ServicesAnswer,
+    StartRequest,
+    StopRequest,
+)
+from tulle.bus.subjects import Bucket, Subjects
+from tulle.bus.subscription import Message
+
+_AGAIN_SECONDS = 1.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class SupervisorActor:
+    """Starts itself on the running loop; a restart needs nobody.
+
+    `launcher`: of tests; else proxies are actors of the Ray that this one runs on.
+    """
+
+    def __init__(self, spec: ControlSpec, launcher: Launcher | None = None) -> None:
+        self._spec = spec
+        self._subjects = Subjects(spec.mesh)
+        self._launcher = launcher or _ray_launcher(spec)
+        self._answers = Answers()
+        self._term: Term | None = None
+        self._elections: asyncio.Queue[bool] = asyncio.Queue()
+        self._connection: Connection | None = None
+        self._server: Server | None = None
+        self._serving = asyncio.Event()
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def health(self) -> None:
+        """Returns once it hears requests. Raises what ended it."""
+        serving = asyncio.ensure_future(self._serving.wait())
+        await asyncio.wait([serving, self._running], return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if self._running.done():
+            self._running.result()
+
+    async def stop(self) -> None:
+        """Ends it in order; proxies stay."""
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        if self._server is not None:
+            await self._server.stop()
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _run(self) -> None:
+        ticket_key = await asyncio.to_thread(load_ticket_key, self._spec.authority_folder)
+        self._connection = connection = await connect_for_ever(self._spec)
+        buckets = await self._open_buckets(connection)
+        leader = Leader(buckets.registry, self._spec.name, on_change=self._elections.put_nowait)
+        await self._subscribe(connection)
+        self._serving.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(leader.run())
+            specs = ProxySpecs(self._spec, ticket_key)
+            while True:
+                if await self._elections.get():
+                    term = Term(connection, buckets, leader, self._launcher, specs)
+                    await self._lead(term)
+
+    async def _lead(self, term: Term) -> None:
+        """Leads until deposed."""
+        work = asyncio.create_task(self._work(term))
+        try:
+            while await self._elections.get():
+                pass
+            _LOG.warning("deposed: name=%s", self._spec.name)
+        finally:
+            self._term = None
+            work.cancel()
+            await asyncio.wait([work])
+            await term.end()
+
+    async def _work(self, term: Term) -> None:
+        while True:
+            try:
+                await term.begin()
+                break
+            except (BusError, Undecodable) as error:
+                _LOG.warning("can't take over yet: %s", error)
+                await term.end()
+                await asyncio.sleep(_AGAIN_SECONDS)
+        _LOG.info("leads: name=%s", self._spec.name)
+        self._term = term
+        await term.run()
+
+    async def _open_buckets(self, connection: Connection) -> Buckets:
+        while True:
+            try:
+                return Buckets(
+                    await open_store(connection, self._subjects, Bucket.REGISTRY),
+                    await open_store(connection, self._subjects, Bucket.DESIRED),
+                    existing_store(connection, self._subjects, Bucket.POLICIES),
+                )
+            except BusError as error:
+                _LOG.warning("buckets can't be opened yet: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _subscribe(self, connection: Connection) -> None:
+        subjects = self._subjects
+        connection.on_disconnect(lambda: self._feed(Disconnected()))
+        connection.on_reconnect(lambda: self._feed(Connected()))
+        await connection.subscribe(subjects.lease_all, self._on_lease)
+        await connection.subscribe(subjects.status_all, self._on_status)
+        self._server = server = Server(connection, subjects)
+        workload = {
+            "start": endpoint(StartRequest, self._start),
+            "stop": endpoint(StopRequest, self._stop),
+        }
+        await server.serve(subjects.api_workload_all, by_verb(workload))
+        await server.serve(subjects.api_mesh("scale"), endpoint(ScaleRequest, self._scale))
+        listing = endpoint(MeshRequest, self._list)
+        await server.serve(subjects.api_mesh("services"), listing)
+        await server.serve(subjects.api_mesh("workloads"), listing)
+
+    def _feed(self, event: Event) -> None:
+        if self._term is not None:
+            self._term.feed(event)
+
+    async def _on_lease(self, message: Message) -> None:
+        lease = decode(Lease, message.data)
+        # Permissions guard the subject, so that is whose lease it is.
+        if self._term is not None and message.subject == self._subjects.lease(lease.workload):
+            self._term.leased(lease)
+
+    async def _on_status(self, message: Message) -> None:
+        status = decode(ProxyStatus, message.data)
+        if self._term is not None and message.subject == self._subjects.status_proxy(status.id):
+            self._term.reported(status)
+
+    async def _start(self, parts: tuple[str, ...], request: StartRequest) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        namespace, account = parts
+        return await self._answers.once(
+            request.id, lambda: term.workloads.start(namespace, account, request)
+        )
+
+    async def _stop(self, parts: tuple[str, ...], request: StopRequest) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        namespace, account = parts
+        return await self._answers.once(
+            request.id, lambda: term.workloads.stop(namespace, account, request)
+        )
+
+    async def _scale(self, parts: tuple[str, ...], request: ScaleRequest) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.pools.scale(request))
+
+    async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
+        if self._term is None:
+            return None
+        return ServicesAnswer(id=request.id, ok=True, services=self._term.services.all())
+
+
+def _ray_launcher(spec: ControlSpec) -> Launcher:
+    from tulle.actors.spawn import RayLauncher  # it imports Ray, which tests do without
+
+    return RayLauncher(spec.mesh)

@@ -1,0 +1,91 @@
+"""What the supervisor's parts share while it leads: ledgers, launcher, who waits for what."""
+
+import asyncio
+import logging
+import random
+import shutil
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from tulle.actors.supervisor.launcher import Launcher
+from tulle.actors.supervisor.ledger import Ledger
+from tulle.actors.supervisor.proxies import Proxies
+from tulle.actors.supervisor.records import LETTERS, SUFFIX_LENGTH
+from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.bus.messages import DesiredWorkload, PoolRecord, ServiceRecord
+
+_LOG = logging.getLogger(__name__)
+
+
+class Reports:
+    """The newest reports of proxies, and waiting until they say something."""
+
+    def __init__(self) -> None:
+        self.proxies = Proxies()
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """The reports changed: all who wait look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Whether `condition()` held within `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Background:
+    """Tasks that end with the term of leadership; what they raise is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        """Begins `work`."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def stop(self) -> None:
+        """Ends all of it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("background work failed", exc_info=error)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One term of leadership."""
+
+    services: Ledger[ServiceRecord]
+    workloads: Ledger[DesiredWorkload]
+    pools: Ledger[PoolRecord]
+    launcher: Launcher
+    specs: ProxySpecs
+    reports: Reports = field(default_factory=Reports)
+    background: Background = field(default_factory=Background)
+    random: random.Random = field(default_factory=random.SystemRandom)
+    clock: Callable[[], float] = time.monotonic
+    unix_time: Callable[[], float] = time.time
+
+    def suffix(self) -> str:
+        """Five random letters, which tell instances of one service apart."""
+        return "".join(self.random.choices(LETTERS, k=SUFFIX_LENGTH))
+
+    async def clear_away(self, proxy: str) -> None:
+        """A proxy that has ended for good: its reports and its folder, key included, go."""
+        self.reports.proxies.forget(proxy)
+        folder = self.specs.control.proxy_folder(proxy)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,134 @@
+"""One term of leadership: from reading all records to being deposed. The supervisor's whole work.
+
+Made by `actor.py` when it is elected; nothing in here outlives the term, so that a new leader
+decides on what the store says and on nothing else.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from tulle.actors.evaluator.recent import RecentChanges
+from tulle.actors.leadership import Leader
+from tulle.actors.supervisor.context import Context
+from tulle.actors.supervisor.launcher import Launcher
+from tulle.actors.supervisor.ledger import Ledger
+from tulle.actors.supervisor.machine import Event, Leased, Leaves, Ticked
+from tulle.actors.supervisor.pools import Pools
+from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.actors.supervisor.workloads import Workloads
+from tulle.bus import codec, keys
+from tulle.bus.connection import Connection
+from tulle.bus.errors import BusError
+from tulle.bus.messages import (
+    DesiredWorkload,
+    Heartbeat,
+    Lease,
+    PoolRecord,
+    ProxyStatus,
+    ServiceRecord,
+)
+from tulle.bus.store import Store
+from tulle.bus.subjects import Subjects
+
+TICK_SECONDS: Final = 1.0
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """What the supervisor reads and writes; of `policies` only the epoch."""
+
+    registry: Store
+    desired: Store
+    policies: Store
+
+
+class Term:
+    """`run` until deposed; meanwhile `workloads`, `pools` and `services` carry requests out."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        buckets: Buckets,
+        leader: Leader,
+        launcher: Launcher,
+        specs: ProxySpecs,
+    ) -> None:
+        self._connection = connection
+        self._policies = buckets.policies
+        self._recent = RecentChanges()
+        self._subjects = Subjects(specs.control.mesh)
+        self._name = specs.control.name
+        self._epoch = ""
+        desired = buckets.desired
+        self._context = Context(
+            Ledger(buckets.registry, ServiceRecord, "service", leader.commit, self._changed),
+            Ledger(desired, DesiredWorkload, "workload", desired.put_all),
+            Ledger(desired, PoolRecord, "pool", desired.put_all),
+            launcher,
+            specs,
+        )
+        self.services = self._context.services
+        self.workloads = Workloads(self._context)
+        self.pools = Pools(self._context)
+
+    async def begin(self) -> None:
+        """Reads all records and takes over what they say. Raises `BusError`."""
+        await self._context.services.load()
+        await self._context.workloads.load()
+        await self._context.pools.load()
+        await self.workloads.recover()
+        await self.pools.recover()
+
+    async def run(self) -> None:
+        """What happens each second, until cancelled."""
+        while True:
+            self.feed(Ticked())
+            self._context.reports.proxies.expire(self._context.clock())
+            await self._beat()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def end(self) -> None:
+        """Ends all that is under way."""
+        await self._context.background.stop()
+
+    def feed(self, event: Event) -> None:
+        """Something happened to the supervisor itself."""
+        self.workloads.feed(event)
+
+    def leased(self, lease: Lease) -> None:
+        """lease.<workload> came."""
+        self.feed(Leased(lease.workload, lease.state))
+
+    def reported(self, status: ProxyStatus) -> None:
+        """status.proxy.<id> came."""
+        self._context.reports.proxies.heard(status, self._context.clock())
+        self._context.reports.notify()
+        # A sidecar drains when it was told to by its `tulle run`, or has lost it: it ends.
+        if status.role == "sidecar" and status.state == "draining":
+            self.feed(Leaves(status.id))
+
+    def _changed(self, key: str, revision: int) -> None:
+        self._recent.add({key: revision}, self._context.clock())
+
+    async def _beat(self) -> None:
+        try:
+            self._epoch = self._epoch or await self._read_epoch()
+            beat = Heartbeat(
+                bucket="registry",
+                epoch=self._epoch,
+                leader=self._name,
+                changed=self._recent.newest(self._context.clock()),
+            )
+            if self._epoch:
+                await self._connection.publish(self._subjects.heartbeat(), codec.encode(beat))
+        except BusError as error:
+            _LOG.warning("no heartbeat: %s", error)
+
+    async def _read_epoch(self) -> str:
+        """The mesh's epoch, which the evaluator makes; empty until it has."""
+        entry = await self._policies.get(keys.EPOCH)
+        return entry.value.decode() if entry is not None else ""
