@@ -43,13 +43,11 @@ def choose(address: str, ingress_port: int, http_port: int) -> Binding:
     """The binding, after a look whether both ports are free. Raises `Failure`."""
     if ingress_port and ingress_port == http_port:
         raise Usage(f"--ingress-port and --http-port are both {http_port}: give each its own")
-    ingress = _try(address, ingress_port, "--ingress-port")
-    http = _try(address, http_port, "--http-port")
-    try:
+    with (
+        _try(address, ingress_port, "--ingress-port") as ingress,
+        _try(address, http_port, "--http-port") as http,
+    ):
         return Binding(address, ingress.getsockname()[1], http.getsockname()[1])
-    finally:
-        ingress.close()
-        http.close()
 
 
 def _try(address: str, port: int, option: str) -> socket.socket:
