@@ -1,0 +1,89 @@
+"""The whole demo, as a user starts it: every check of every step holds, and nothing is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TULLE = (sys.executable, "-m", "tulle.deploy.cli")
+SECONDS = 390  # three times the demo's own target, and its end
+CHECKS = {
+    0: {"tulle up", "tulle run, six times", "tulle apply bookstore.yaml", "everything ends"},
+    1: {
+        "every part answers, each version of reviews",
+        "the certificate on the wire",
+        "a plain connection to an inbound port",
+        "tulle status",
+        "no request failed",
+        "requests between sidecars",
+        "istio_requests_total, reporter=source",
+    },
+    2: {
+        "canary 90/10",
+        "canary 50/50",
+        "100 % v3",
+        "end-user: jason sees v2",
+        "green: all v3",
+        "back to blue: all v1",
+        "no request failed during any change",
+    },
+    3: {
+        "tulle scale ingress 3",
+        "the load spreads over the gateways",
+        "tulle scale ingress 1",
+        "no request failed",
+        "no connection is refused",
+    },
+}
+
+
+def folders() -> set[Path]:
+    """What demos have in /tmp."""
+    return set(Path("/tmp").glob("tulle-*"))
+
+
+@pytest.mark.timeout(SECONDS + 30)
+def test_the_demo_holds() -> None:
+    before = folders()
+    demo = subprocess.Popen(
+        [*TULLE, "demo", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        out, err = demo.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        demo.send_signal(signal.SIGTERM)
+        out, err = demo.communicate(timeout=30)
+        pytest.fail(f"the demo did not end within {SECONDS} s:\n{err[-4000:]}")
+    report = json.loads(out)
+    wrong = [check for check in report["checks"] if not check["ok"]]
+    assert wrong == [], err[-4000:]
+    assert report["ok"] is True
+    assert demo.returncode == 0
+    assert report["requests"]["sent"] > 2000
+    assert report["requests"]["failed"] == 0
+    for step, names in CHECKS.items():
+        assert names <= {check["name"] for check in report["checks"] if check["step"] == step}
+    assert folders() - before == set()
+    assert _leftovers() == []
+
+
+def _leftovers() -> list[str]:
+    """Processes whose environment says that they belong to a demo that is gone."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        for variable in environment:
+            name, _, value = variable.partition(b"=")
+            home = Path(os.fsdecode(value))
+            if name == b"TULLE_HOME" and home.match("/tmp/tulle-*") and not home.exists():
+                found.append(entry.name)
+    return found
