@@ -101,7 +101,7 @@ def _authority(subjects: Subjects) -> Rights:
 
 def _collector(subjects: Subjects) -> Rights:
     return Rights(
-        publish=(subjects.proxy_command("*", "telemetry"),),
+        publish=(subjects.proxy_command("all", "telemetry"),),
         subscribe=(subjects.telemetry_all,),
     )
 
