@@ -1,0 +1,166 @@
+"""A telemetry collector as an actor: hears all proxies, serves `/metrics` and `/healthz` over HTTP.
+
+`totals.py` sums, `exposition.py` makes the text. A new collector asks all proxies for everything,
+so that a restart needs nobody. The HTTP socket is the watcher's, lent by its holder.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tulle.actors.control import ControlSpec
+from tulle.actors.holding.client import HolderClient, ListenRefused
+from tulle.actors.serving import connect_for_ever
+from tulle.actors.telemetry.exposition import render
+from tulle.actors.telemetry.totals import Totals
+from tulle.bus import codec
+from tulle.bus.connection import Connection
+from tulle.bus.errors import BusError, Undecodable
+from tulle.bus.messages import TelemetryBatch
+from tulle.bus.subjects import Subjects
+from tulle.bus.subscription import Message
+
+DOOR: Final = "http"
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+RETRY_SECONDS: Final = 1.0
+TICK_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class CollectorActor:
+    """Starts itself on the running loop; a restart needs nobody."""
+
+    def __init__(self, spec: ControlSpec) -> None:
+        self._spec = spec
+        self._subjects = Subjects(spec.mesh)
+        self._totals = Totals()
+        self._connection: Connection | None = None
+        self._serving = asyncio.Event()
+        self._life = asyncio.get_running_loop().create_task(self._live(), name=spec.name)
+
+    async def health(self) -> None:
+        """Returns once it serves. Raises what ended it."""
+        serving = asyncio.create_task(self._serving.wait())
+        await asyncio.wait([serving, self._life], return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if self._life.done():
+            self._life.result()
+
+    async def stop(self) -> None:
+        """Ends it at once."""
+        self._life.cancel()
+        await asyncio.wait([self._life])
+
+    async def _live(self) -> None:
+        self._connection = await connect_for_ever(self._spec)
+        try:
+            await self._connection.subscribe(self._subjects.telemetry_all, self._on_batch)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ask_all())
+                tasks.create_task(self._tick())
+                tasks.create_task(self._serve_for_ever())
+        finally:
+            await self._connection.close()
+
+    async def _ask_all(self) -> None:
+        """All that proxies counted before we were here."""
+        assert self._connection is not None
+        subject = self._subjects.proxy_command("all", "telemetry")
+        while True:
+            try:
+                await self._connection.publish(subject)
+                return
+            except BusError as error:
+                log.warning("proxies were not asked yet: error=%s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tick(self) -> None:
+        while True:
+            self._totals.on_time(asyncio.get_running_loop().time())
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _on_batch(self, message: Message) -> None:
+        try:
+            self._totals.add(codec.decode(TelemetryBatch, message.data))
+        except Undecodable as error:
+            log.warning("telemetry can't be read: subject=%s error=%s", message.subject, error)
+
+    # HTTP.
+
+    async def _serve_for_ever(self) -> None:
+        while True:
+            try:
+                await self._serve()
+            except (OSError, ListenRefused, TimeoutError) as error:
+                log.warning("no HTTP port yet: error=%s", error)
+            self._serving.clear()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _serve(self) -> None:
+        """Serves on the holder's socket, until the holder is gone."""
+        lost = asyncio.Event()
+        holder = await HolderClient.connect(
+            self._spec.holder, self._spec.name, "", _no_commands, lost.set
+        )
+        try:
+            sock = await holder.listen(DOOR)
+            server = _Server(
+                uvicorn.Config(self._app(), lifespan="off", access_log=False, log_config=None)
+            )
+            serving = asyncio.create_task(server.serve([sock]))
+            holder.tell("ready")
+            self._serving.set()
+            try:
+                gone = asyncio.create_task(lost.wait())
+                await asyncio.wait([serving, gone], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _end(server, serving, sock)
+        finally:
+            holder.close()
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[Route("/metrics", self._metrics), Route("/healthz", self._healthz)]
+        )
+
+    async def _metrics(self, request: Request) -> Response:
+        sums = list(self._totals.sums())
+        own = [
+            ("tulle_telemetry_proxies", float(self._totals.proxies)),
+            ("tulle_telemetry_series_refused_total", float(self._totals.refused)),
+        ]
+        # The text of many series takes long, and batches keep coming.
+        return Response(await asyncio.to_thread(render, sums, own), media_type=TEXT)
+
+    async def _healthz(self, request: Request) -> JSONResponse:
+        connected = self._connection is not None and self._connection.connected
+        return JSONResponse({"ok": connected}, status_code=200 if connected else 503)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's affair, which has other things to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _end(server: uvicorn.Server, serving: asyncio.Task[None], sock: socket.socket) -> None:
+    server.should_exit = server.force_exit = True
+    await asyncio.wait([serving], timeout=2.0)
+    serving.cancel()
+    sock.close()
+
+
+async def _no_commands(command: str) -> None:
+    log.warning("unknown command of the holder: %s", command)
