@@ -25,7 +25,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 
 SECONDS = 10.0
 CONNECT_SECONDS = 3.0
-_LEADERLESS_SECONDS = 6.0  # a new leader takes over within 2.5 s
+_ATTEMPT_SECONDS = 3.0
 _RETRY_SECONDS = 0.2
 
 
@@ -42,44 +42,64 @@ class Requests(Protocol):
 
 
 class Api:
-    """Requests to one mesh."""
+    """Requests to one mesh, each sent again with the same id while nobody answers: a new leader
+    takes over within 2.5 s, and nobody carries out an id twice. `retries`: False in tests."""
 
-    def __init__(self, mesh: str, requests: Requests) -> None:
+    def __init__(self, mesh: str, requests: Requests, *, retries: bool = True) -> None:
         self.subjects = Subjects(mesh)
         self._requests = requests
+        self._retries = retries
 
     async def ask(
         self, subject: str, request: Request, expected: type[AnswerT], seconds: float = SECONDS
     ) -> AnswerT:
-        """The answer, good or bad. Raises `Failure` when there is none."""
+        """The answer, good or bad. Raises `Failure` when there is none within `seconds`."""
         data = codec.encode(request)
         with said_plainly():
-            async for last_attempt in _attempts():
-                try:
-                    message = await self._requests.request(subject, data, seconds)
-                except NobodyListens:
-                    if last_attempt:
-                        raise
-                else:
+            async for attempt in self._attempts(seconds):
+                with attempt:
+                    message = await self._requests.request(subject, data, attempt.seconds)
                     return codec.decode(expected, message.data)
         raise AssertionError("the last attempt returns or raises")
 
     async def follow(
         self, subject: str, request: Request, seconds: float = SECONDS
     ) -> AsyncIterator[Answer]:
-        """Answers up to the last, which is `done`; a silence of `seconds` is a `Failure`."""
+        """Answers up to the last, which is `done`; one comes each second while somebody works.
+
+        Raises `Failure` when the last does not come within `seconds`.
+        """
         data = codec.encode(request)
         with said_plainly():
-            async for last_attempt in _attempts():
-                try:
+            async for attempt in self._attempts(seconds):
+                with attempt:
                     async for message in self._requests.request_many(
-                        subject, data, seconds, done=_is_done
+                        subject, data, attempt.seconds, done=_is_done
                     ):
                         yield codec.decode(Answer, message.data)
                     return
-                except NobodyListens:
-                    if last_attempt:
-                        raise
+
+    async def _attempts(self, seconds: float) -> AsyncIterator["_Attempt"]:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        while self._retries and (left := deadline - clock()) > _ATTEMPT_SECONDS:
+            yield _Attempt(_ATTEMPT_SECONDS, last=False)
+            await asyncio.sleep(min(_RETRY_SECONDS, left))
+        yield _Attempt(max(_RETRY_SECONDS, deadline - clock()), last=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try: that nobody answered ends it quietly, unless it is the last."""
+
+    seconds: float
+    last: bool
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        unanswered = (NobodyListens, NoAnswer, NotConnected)
+        return kind is not None and issubclass(kind, unanswered) and not self.last
 
 
 Connect = Callable[[Settings], AbstractAsyncContextManager[Api]]
@@ -132,19 +152,9 @@ def said_plainly() -> Iterator[None]:
             "try again in some seconds, or look into its folder's logs/"
         ) from error
     except (NoAnswer, NotConnected) as error:
-        raise Failure(f"{error}; say it again, it is never done twice") from error
+        raise Failure(f"{error}; say it again later") from error
     except BusError as error:
         raise Failure(str(error)) from error
-
-
-async def _attempts() -> AsyncIterator[bool]:
-    """Yields for each attempt whether it is the last."""
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + _LEADERLESS_SECONDS
-    while clock() < deadline:
-        yield False
-        await asyncio.sleep(_RETRY_SECONDS)
-    yield True
 
 
 def _is_done(message: Message) -> bool:

@@ -185,7 +185,7 @@ def _show_change(answer: Answer, form: Form, done: str) -> None:
     if form is Form.JSON:
         typer.echo(output.as_json(answer))
     output.show_problems(answer)
-    if not answer.ok and not (answer.pending and not _errors(answer)):
+    if not answer.ok and not answer.pending:
         raise Failure(_refusal(answer))
     if form is Form.TABLE:
         for change in answer.changes or ["nothing changes"]:
@@ -196,8 +196,8 @@ def _show_change(answer: Answer, form: Form, done: str) -> None:
 def _judge_wait(answer: Answer, seconds: float) -> None:
     if seconds and answer.pending:
         raise NotInTime(
-            f"stored, but not applied by {len(answer.pending)} proxies within {seconds:.0f} s: "
-            f"{', '.join(answer.pending[:10])}; see `tulle status`"
+            f"stored, and not applied within {seconds:.0f} s by {', '.join(answer.pending)}; "
+            "see `tulle status`"
         )
 
 

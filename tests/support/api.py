@@ -37,7 +37,7 @@ class FakeMesh:
 
     @contextlib.asynccontextmanager
     async def connect(self, settings: Settings) -> AsyncIterator[Api]:
-        yield Api(settings.mesh, self)
+        yield Api(settings.mesh, self, retries=False)
 
     def _find(self, subject: str, data: bytes) -> list[Message]:
         self.asked.append((subject, data))

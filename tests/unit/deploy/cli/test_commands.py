@@ -27,7 +27,7 @@ from tulle.bus.messages import (
     StatusAnswer,
     Workload,
 )
-from tulle.deploy import api, cli
+from tulle.deploy import cli
 from tulle.deploy.cli.options import World
 
 DONE = Answer(
@@ -69,12 +69,6 @@ def policy_file(tmp_path: Path) -> str:
     path = tmp_path / "reviews.yaml"
     path.write_text("kind: VirtualService\n")
     return str(path)
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_LEADERLESS_SECONDS", 0.0)
-    monkeypatch.setattr(api, "_RETRY_SECONDS", 0.0)
 
 
 def test_apply_sends_files_and_shows_changes(policy_file: str) -> None:
