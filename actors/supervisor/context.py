@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
@@ -14,6 +15,8 @@ from tulle.actors.supervisor.proxies import Proxies
 from tulle.actors.supervisor.records import LETTERS, SUFFIX_LENGTH
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.bus.messages import DesiredWorkload, PoolRecord, ServiceRecord
+
+ResultT = TypeVar("ResultT")
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,13 +48,14 @@ class Background:
     """Tasks that end with the term of leadership; what they raise is logged."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
-    def run(self, work: Coroutine[None, None, None]) -> None:
+    def run(self, work: Coroutine[None, None, ResultT]) -> asyncio.Task[ResultT]:
         """Begins `work`."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     async def stop(self) -> None:
         """Ends all of it."""
@@ -59,10 +63,15 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[ResultT]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("background work failed", exc_info=error)
+
+
+def random_suffix() -> str:
+    """Five random letters, which tell instances of one service apart."""
+    return "".join(random.choices(LETTERS, k=SUFFIX_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +85,9 @@ class Context:
     specs: ProxySpecs
     reports: Reports = field(default_factory=Reports)
     background: Background = field(default_factory=Background)
-    random: random.Random = field(default_factory=random.SystemRandom)
+    suffix: Callable[[], str] = random_suffix
     clock: Callable[[], float] = time.monotonic
     unix_time: Callable[[], float] = time.time
-
-    def suffix(self) -> str:
-        """Five random letters, which tell instances of one service apart."""
-        return "".join(self.random.choices(LETTERS, k=SUFFIX_LENGTH))
 
     async def clear_away(self, proxy: str) -> None:
         """A proxy that has ended for good: its reports and its folder, key included, go."""

@@ -6,8 +6,7 @@ nobody behind: `recover` goes on where it was.
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Final
 
 from tulle.actors.supervisor.admission import problem
@@ -38,14 +37,19 @@ def resized(pool: PoolRecord, replicas: int, serves: Callable[[str], bool]) -> P
     return pool.model_copy(update={"replicas": replicas, "members": members})
 
 
-def grown(pool: PoolRecord, suffix: Callable[[], str]) -> PoolRecord:
-    """The pool with new members up to `replicas`."""
+def grown(pool: PoolRecord, ending: Container[str], suffix: Callable[[], str]) -> PoolRecord:
+    """The pool with new members, up to `replicas` that are not `ending`."""
     members = list(pool.members)
-    while len(members) < pool.replicas:
+    while sum(member not in ending for member in members) < pool.replicas:
         member = f"{pool.name}-{suffix()}"
         if member not in members:
             members.append(member)
     return pool.model_copy(update={"members": members})
+
+
+def staying(pool: PoolRecord, ending: Container[str]) -> list[str]:
+    """The members that the pool keeps."""
+    return [member for member in pool.members if member not in ending][: pool.replicas]
 
 
 class Pools:
@@ -53,7 +57,7 @@ class Pools:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ending: dict[str, asyncio.Task[ProblemRecord | None]] = {}
 
     async def recover(self) -> None:
         """Makes pool `ingress` in a new mesh; brings all pools to their size."""
@@ -68,20 +72,15 @@ class Pools:
             names = ", ".join(pool.name for pool in self._context.pools.all()) or "none"
             found = problem("unknown-pool", "pool", f"no pool {request.pool!r}; pools: {names}")
             return Answer(id=request.id, ok=False, problems=[found])
-        async with self._turns[request.pool]:
-            await self._change(
-                request.pool, lambda pool: resized(pool, request.replicas, self._serves)
-            )
-            problems = await self._settle(request.pool)
-        failed = any(found.severity == "error" for found in problems)
-        return Answer(id=request.id, ok=not failed, problems=problems)
+        await self._change(request.pool, lambda pool: resized(pool, request.replicas, self._serves))
+        problems = await self._settle(request.pool)
+        return Answer(id=request.id, ok=not any(map(_is_error, problems)), problems=problems)
 
     async def _settle_at_last(self, name: str) -> None:
         while True:
             try:
-                async with self._turns[name]:
-                    problems = await self._settle(name)
-                if not problems:
+                problems = await self._settle(name)
+                if not any(map(_is_error, problems)):
                     return
                 _LOG.warning("pool %s: %s", name, "; ".join(found.message for found in problems))
             except BusError as error:
@@ -90,16 +89,14 @@ class Pools:
 
     async def _settle(self, name: str) -> list[ProblemRecord]:
         """Starts members that lack, waits until all that stay serve, ends the surplus."""
-        pool = await self._change(name, lambda pool: grown(pool, self._context.suffix))
-        stay, surplus = pool.members[: pool.replicas], pool.members[pool.replicas :]
-        started = await asyncio.gather(*(self._launch(pool, member) for member in stay))
-        problems = [found for found in started if found is not None]
-        if not problems:
-            problems = await self._until_served(stay)
-        if any(found.severity == "error" for found in problems):
+        ending, suffix = self._ending, self._context.suffix
+        pool = await self._change(name, lambda pool: grown(pool, ending, suffix))
+        stay = staying(pool, ending)
+        problems = await _all(self._launch(pool, member) for member in stay)
+        problems = problems or await self._until_served(pool, stay)
+        if problems:
             return problems  # fewer serve than shall: not the time to end others
-        ended = await asyncio.gather(*(self._end(name, member) for member in surplus))
-        return [*problems, *(found for found in ended if found is not None)]
+        return await _all(self._end(name, one) for one in pool.members if one not in stay)
 
     async def _launch(self, pool: PoolRecord, member: str) -> ProblemRecord | None:
         now = self._context.unix_time()
@@ -109,8 +106,16 @@ class Pools:
             return problem("not-started", "", str(error))
         return None
 
-    async def _until_served(self, members: list[str]) -> list[ProblemRecord]:
-        await self._context.reports.until(lambda: all(map(self._serves, members)), SERVE_SECONDS)
+    async def _until_served(self, pool: PoolRecord, members: list[str]) -> list[ProblemRecord]:
+        def overtaken() -> bool:
+            now = self._context.pools.get(keys.pool(pool.name))
+            return now is None or now.replicas != pool.replicas
+
+        await self._context.reports.until(
+            lambda: overtaken() or all(map(self._serves, members)), SERVE_SECONDS
+        )
+        if overtaken():
+            return [problem("overtaken", "", f"pool {pool.name} was scaled again meanwhile")]
         return [self._silence(member) for member in members if not self._serves(member)]
 
     def _silence(self, member: str) -> ProblemRecord:
@@ -119,8 +124,18 @@ class Pools:
         return problem("not-serving", "", f"{message}: {said}" if said else message)
 
     async def _end(self, pool: str, member: str) -> ProblemRecord | None:
-        found = None
-        launcher = self._context.launcher
+        """Ends a member, once however often it is asked for."""
+        background = self._context.background
+        if member not in self._ending:
+            self._ending[member] = background.run(self._drain_and_kill(pool, member))
+        try:
+            return await asyncio.shield(self._ending[member])
+        finally:
+            if (ending := self._ending.get(member)) is not None and ending.done():
+                del self._ending[member]
+
+    async def _drain_and_kill(self, pool: str, member: str) -> ProblemRecord | None:
+        launcher, found = self._context.launcher, None
         try:
             await launcher.drain(member, DRAIN_SECONDS)
         except LaunchFailed as error:
@@ -141,6 +156,7 @@ class Pools:
             return change(pool or PoolRecord(name=name, replicas=0))
 
         record, _ = await self._context.pools.change(keys.pool(name), decide)
+        self._context.reports.notify()
         assert record is not None  # `decide` never makes None
         return record
 
@@ -148,3 +164,12 @@ class Pools:
 def _without(pool: PoolRecord, member: str) -> PoolRecord:
     members = [other for other in pool.members if other != member]
     return pool.model_copy(update={"members": members})
+
+
+def _is_error(found: ProblemRecord) -> bool:
+    return found.severity == "error"
+
+
+async def _all(work: Iterable[Awaitable[ProblemRecord | None]]) -> list[ProblemRecord]:
+    """Does all of it at once; the problems that were found."""
+    return [found for found in await asyncio.gather(*work) if found is not None]

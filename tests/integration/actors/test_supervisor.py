@@ -1,0 +1,425 @@
+"""The supervisor on a real NATS, with a launcher in memory instead of Ray."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel
+
+from tests.support.control import control_spec
+from tests.support.nats import BusUnderTest, serve_bus
+from tulle.actors.authority.disk import load_ticket_key
+from tulle.actors.authority.tickets import verify_ticket
+from tulle.actors.supervisor.actor import SupervisorActor
+from tulle.actors.supervisor.launcher import MemoryLauncher
+from tulle.bus import keys
+from tulle.bus.codec import decode, encode
+from tulle.bus.connection import Connection
+from tulle.bus.errors import BusError
+from tulle.bus.messages import (
+    Answer,
+    DesiredWorkload,
+    Heartbeat,
+    Lease,
+    MeshRequest,
+    PoolRecord,
+    PortMap,
+    ProxyStatus,
+    Request,
+    ScaleRequest,
+    ServiceRecord,
+    ServicesAnswer,
+    StartAnswer,
+    StartRequest,
+    StopRequest,
+    Workload,
+)
+from tulle.bus.permissions import Role
+from tulle.bus.store import epoch
+from tulle.bus.subjects import Bucket
+from tulle.bus.subscription import Message
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+RecordT = TypeVar("RecordT", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class World:
+    """A leading supervisor, and the connections of those who talk to it."""
+
+    bus: BusUnderTest
+    home: Path
+    launcher: MemoryLauncher
+    runner: Connection
+    operator: Connection
+    proxy: Connection
+    supervisor: SupervisorActor | None = None
+
+    async def ask(
+        self, by: Connection, subject: str, request: Request, expected: type[AnswerT]
+    ) -> AnswerT:
+        return decode(expected, (await by.request(subject, encode(request), 10)).data)
+
+    async def start(self, request: StartRequest, account: str = "reviews") -> StartAnswer:
+        subject = self.bus.subjects.api_workload("start", "default", account)
+        return await self.ask(self.runner, subject, request, StartAnswer)
+
+    async def started(self, version: str = "v1") -> str:
+        """The id of a new, ready workload of `reviews`."""
+        answer = await self.start(start_request(version=version))
+        assert answer.ok, answer.problems
+        await self.lease(answer.workload, "ready")
+        await self.until_state(answer.workload, "ready")
+        return answer.workload
+
+    async def stop(self, workload: str, phase: str, account: str = "reviews") -> Answer:
+        request = StopRequest.model_validate({"id": new_id(), "workload": workload, "phase": phase})
+        subject = self.bus.subjects.api_workload("stop", "default", account)
+        return await self.ask(self.runner, subject, request, Answer)
+
+    async def scale(self, pool: str, replicas: int) -> Answer:
+        request = ScaleRequest(id=new_id(), pool=pool, replicas=replicas)
+        return await self.ask(self.operator, self.bus.subjects.api_mesh("scale"), request, Answer)
+
+    async def lease(self, workload: str, state: str) -> None:
+        lease = Lease.model_validate({"workload": workload, "state": state})
+        await self.runner.publish(self.bus.subjects.lease(workload), encode(lease))
+
+    async def report(self, status: ProxyStatus) -> None:
+        await self.proxy.publish(self.bus.subjects.status_proxy(status.id), encode(status))
+
+    async def services(self) -> dict[str, ServiceRecord]:
+        answer = await self.ask(
+            self.operator,
+            self.bus.subjects.api_mesh("services"),
+            MeshRequest(id=new_id()),
+            ServicesAnswer,
+        )
+        return {service.name: service for service in answer.services}
+
+    async def workloads(self) -> dict[str, Workload]:
+        services = (await self.services()).values()
+        return {one.id: one for service in services for one in service.workloads}
+
+    async def until_state(self, workload: str, state: str | None) -> None:
+        """Waits until the registry says so; None: until the workload is not in it."""
+
+        def reached(workloads: dict[str, Workload]) -> bool:
+            found = workloads.get(workload)
+            return (found.state if found is not None else None) == state
+
+        await self.until_workloads(reached)
+
+    async def until_workloads(self, condition: Callable[[dict[str, Workload]], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition(await self.workloads()):  # noqa: ASYNC110 - a question to NATS
+                await asyncio.sleep(0.01)
+
+    async def stored(self, bucket: Bucket, key: str, kind: type[RecordT]) -> RecordT | None:
+        store = await self.bus.existing_store(Role.SUPERVISOR, bucket)
+        entry = await store.get(key)
+        return decode(kind, entry.value) if entry is not None and entry.value else None
+
+    async def start_supervisor(self) -> None:
+        spec = control_spec(self.bus, self.home, "supervisor")
+        self.supervisor = SupervisorActor(spec, self.launcher)
+        await self.supervisor.health()
+        await self.until_leading()
+
+    async def stop_supervisor(self) -> None:
+        if self.supervisor is not None:
+            await self.supervisor.stop()
+
+    async def until_leading(self) -> None:
+        async with asyncio.timeout(10):
+            while not await self._answers():  # noqa: ASYNC110 - a question to NATS
+                await asyncio.sleep(0.02)
+
+    async def _answers(self) -> bool:
+        request = MeshRequest(id=new_id())
+        try:
+            await self.operator.request(
+                self.bus.subjects.api_mesh("services"), encode(request), 0.1
+            )
+        except BusError:
+            return False
+        return True
+
+
+def new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def start_request(
+    *, version: str = "v1", id: str = "", port: int = 9080, protocol: str = "http"
+) -> StartRequest:
+    return StartRequest(
+        id=id or new_id(),
+        service="reviews",
+        version=version,
+        ports=[
+            PortMap.model_validate(
+                {"app": 8000, "service": port, "protocol": protocol, "inbound": 15006}
+            )
+        ],
+        outbound=15001,
+        holder="/run/holder.sock",
+        credential_sha256="0" * 64,
+        nodes=["node-0", "node-1"],
+    )
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with serve_bus() as bus:
+        runner, operator = await bus.connect(Role.RUNNER), await bus.connect(Role.OPERATOR)
+        proxy = await bus.connect(Role.PROXY)
+        await epoch(await bus.open_store(Bucket.POLICIES), "e1")
+        world = World(bus, tmp_path, MemoryLauncher(), runner, operator, proxy)
+        await world.start_supervisor()
+        yield world
+        await world.stop_supervisor()
+
+
+@pytest.mark.asyncio
+async def test_a_workload_starts_and_becomes_an_endpoint_by_its_lease(world: World) -> None:
+    answer = await world.start(start_request())
+    assert answer.ok, answer.problems
+    workload = (await world.workloads())[answer.workload]
+    assert workload.state == "starting"
+    assert workload.labels == {"app": "reviews", "version": "v1"}
+    assert (workload.node, workload.ports) == ("node-1", {9080: 15006})
+    await world.lease(answer.workload, "ready")
+    await world.until_state(answer.workload, "ready")
+
+
+@pytest.mark.asyncio
+async def test_its_sidecar_is_told_who_it_is(world: World) -> None:
+    workload = await world.started()
+    spec = world.launcher.running[workload]
+    assert (spec.role, spec.node, spec.service, spec.version) == (
+        "sidecar",
+        "node-1",
+        "reviews",
+        "v1",
+    )
+    assert spec.spiffe_id == "spiffe://cluster.local/ns/default/sa/reviews"
+    key = load_ticket_key(world.home / "authority")
+    ticket = verify_ticket(key, spec.ticket, time.time())
+    assert (ticket.proxy, ticket.namespace, ticket.account) == (workload, "default", "reviews")
+
+
+@pytest.mark.asyncio
+async def test_a_retried_start_is_answered_again_and_starts_nothing(world: World) -> None:
+    request = start_request()
+    first, second = await asyncio.gather(world.start(request), world.start(request))
+    assert first == second
+    await world.stop_supervisor()
+    await world.start_supervisor()
+    assert (await world.start(request)).workload == first.workload
+    assert list(await world.workloads()) == [first.workload]
+
+
+@pytest.mark.asyncio
+async def test_what_contradicts_the_service_is_refused(world: World) -> None:
+    await world.started()
+    other_account = await world.start(start_request(), account="other")
+    assert "use --service-account reviews" in other_account.problems[0].message
+    other_port = await world.start(start_request(port=9081))
+    assert "9080/http" in other_port.problems[0].message
+    other_protocol = await world.start(start_request(protocol="tcp"))
+    assert "9080/tcp" in other_protocol.problems[0].message
+    assert len(await world.workloads()) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_the_mesh_does_not_have_is_refused(world: World) -> None:
+    world.launcher.node_ids = ["elsewhere"]
+    answer = await world.start(start_request())
+    assert not answer.ok and "elsewhere" in answer.problems[0].message
+    assert await world.services() == {}
+
+
+@pytest.mark.asyncio
+async def test_a_sidecar_that_cannot_start_leaves_no_workload(world: World) -> None:
+    world.launcher.refusal = "no memory"
+    answer = await world.start(start_request())
+    assert not answer.ok and "no memory" in answer.problems[0].message
+    assert await world.workloads() == {}
+
+
+@pytest.mark.asyncio
+async def test_deregistering_waits_for_those_who_hold_the_service(world: World) -> None:
+    workload = await world.started()
+    key = keys.service("default", "reviews")
+    await world.report(ProxyStatus(id="client", role="sidecar", holds={f"registry/{key}": 1}))
+    await world.report(ProxyStatus(id="stranger", role="sidecar", holds={}))
+    answer = await world.stop(workload, "deregister")
+    assert answer.ok and answer.pending == ["client"]
+    assert (await world.workloads())[workload].state == "draining"
+
+
+@pytest.mark.asyncio
+async def test_deregistering_returns_once_they_know(world: World) -> None:
+    workload = await world.started()
+    key = keys.service("default", "reviews")
+    await world.report(ProxyStatus(id="client", role="sidecar", holds={f"registry/{key}": 1}))
+    stopping = asyncio.create_task(world.stop(workload, "deregister"))
+    await world.until_state(workload, "draining")
+    await world.report(ProxyStatus(id="client", role="sidecar", holds={f"registry/{key}": 999}))
+    assert (await stopping).pending == []
+
+
+@pytest.mark.asyncio
+async def test_a_late_lease_does_not_bring_a_deregistered_workload_back(world: World) -> None:
+    workload = await world.started()
+    await world.stop(workload, "deregister")
+    await world.lease(workload, "ready")
+    await world.started("v2")  # heard after that lease
+    assert (await world.workloads())[workload].state == "draining"
+
+
+@pytest.mark.asyncio
+async def test_gone_ends_the_sidecar_and_keeps_the_service(world: World) -> None:
+    workload = await world.started()
+    folder = world.home / "proxies" / workload
+    folder.mkdir(parents=True)
+    assert (await world.stop(workload, "gone")).ok
+    assert workload not in world.launcher.running
+    assert not folder.exists()
+    service = (await world.services())["reviews"]
+    assert service.workloads == [] and service.accounts == ["reviews"]
+    assert await world.stored(Bucket.DESIRED, keys.workload(workload), DesiredWorkload) is None
+    assert (await world.stop(workload, "gone")).ok  # a retry
+
+
+@pytest.mark.asyncio
+async def test_nobody_stops_the_workload_of_another_account(world: World) -> None:
+    workload = await world.started()
+    answer = await world.stop(workload, "gone", account="ratings")
+    assert not answer.ok and "default/reviews" in answer.problems[0].message
+    assert workload in await world.workloads()
+
+
+@pytest.mark.asyncio
+async def test_a_sidecar_without_its_run_takes_the_workload_along(world: World) -> None:
+    workload = await world.started()
+    await world.report(ProxyStatus(id=workload, role="sidecar", state="draining"))
+    await world.until_state(workload, "draining")
+    await world.launcher.kill(workload)  # it ends by itself
+    await world.until_state(workload, None)
+
+
+@pytest.mark.asyncio
+async def test_a_new_mesh_has_one_ingress(world: World) -> None:
+    [spec] = world.launcher.running.values()
+    assert (spec.role, spec.pool, spec.service) == ("gateway", "ingress", "ingress")
+    assert spec.spiffe_id == "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
+    assert dict(spec.labels) == {"istio": "ingressgateway", "app": "istio-ingressgateway"}
+    assert spec.holder == str(world.home / "holder.sock")
+
+
+async def serve_gateways(world: World, count: int) -> None:
+    """Reports that every gateway serves, once there are `count` of them."""
+    async with asyncio.timeout(10):
+        while len(world.launcher.running) < count:  # noqa: ASYNC110 - the launcher has no event
+            await asyncio.sleep(0.01)
+    for gateway in world.launcher.running:
+        listening = ["gateway:80 127.0.0.1:8080"]
+        await world.report(
+            ProxyStatus(id=gateway, role="gateway", state="ready", listening=listening)
+        )
+
+
+@pytest.mark.asyncio
+async def test_scaling_up_is_answered_when_all_serve(world: World) -> None:
+    scaling = asyncio.create_task(world.scale("ingress", 3))
+    await asyncio.wait([scaling], timeout=0.2)
+    assert not scaling.done()
+    await serve_gateways(world, 3)
+    assert (await scaling).ok
+    pool = await world.stored(Bucket.DESIRED, keys.pool("ingress"), PoolRecord)
+    assert pool is not None and pool.members and set(pool.members) == set(world.launcher.running)
+
+
+@pytest.mark.asyncio
+async def test_scaling_down_drains_before_it_kills(world: World) -> None:
+    scaling = asyncio.create_task(world.scale("ingress", 3))
+    await serve_gateways(world, 3)
+    await scaling
+    assert (await world.scale("ingress", 1)).ok
+    assert len(world.launcher.running) == 1
+    assert sorted(world.launcher.drained) == sorted(world.launcher.killed)
+    assert len(world.launcher.killed) == 2
+    pool = await world.stored(Bucket.DESIRED, keys.pool("ingress"), PoolRecord)
+    assert pool is not None and pool.members == list(world.launcher.running)
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_pool_is_refused_with_the_pools_there_are(world: World) -> None:
+    answer = await world.scale("egress", 2)
+    assert not answer.ok and answer.problems[0].message == "no pool 'egress'; pools: ingress"
+
+
+@pytest.mark.asyncio
+async def test_after_a_restart_proxies_are_adopted_or_started_again(world: World) -> None:
+    workload = await world.started()
+    before = dict(world.launcher.running)
+    await world.stop_supervisor()
+    world.launcher.running.pop(workload)  # it died with its node
+    await world.start_supervisor()
+    async with asyncio.timeout(5):
+        while set(world.launcher.running) != set(before):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert (await world.workloads())[workload].state == "ready"
+
+
+@pytest.mark.asyncio
+async def test_what_a_crash_left_half_done_is_undone(world: World) -> None:
+    workload = await world.started()
+    await world.stop_supervisor()
+    desired = await world.bus.open_store(Bucket.DESIRED)
+    entry = await desired.get(keys.workload(workload))
+    assert entry is not None
+    half = DesiredWorkload(
+        id="reviews-v9-aaaaa", namespace="default", account="reviews", request=start_request()
+    )
+    await desired.put_if(keys.workload(half.id), encode(half), 0)
+    await world.start_supervisor()
+    assert list(await world.workloads()) == [workload]
+    assert await world.stored(Bucket.DESIRED, keys.workload(half.id), DesiredWorkload) is None
+
+
+@pytest.mark.asyncio
+async def test_the_heartbeat_says_what_changed(world: World) -> None:
+    heard: asyncio.Queue[Heartbeat] = asyncio.Queue()
+
+    async def received(message: Message) -> None:
+        heard.put_nowait(decode(Heartbeat, message.data))
+
+    await world.proxy.subscribe(world.bus.subjects.heartbeat(), received)
+    await world.started()
+    key = keys.service("default", "reviews")
+    store = await world.bus.existing_store(Role.SUPERVISOR, Bucket.REGISTRY)
+    entry = await store.get(key)
+    assert entry is not None
+    async with asyncio.timeout(5):
+        beat = await heard.get()
+        while beat.changed.get(key) != entry.revision:
+            beat = await heard.get()
+    assert (beat.bucket, beat.epoch, beat.leader) == ("registry", "e1", "tulle-supervisor-1")
+
+
+@pytest.mark.asyncio
+async def test_it_serves_again_after_a_restart_of_nats(world: World) -> None:
+    workload = await world.started()
+    await world.bus.server.restart()
+    await world.until_leading()
+    assert (await world.workloads())[workload].state == "ready"
+    assert workload in world.launcher.running
