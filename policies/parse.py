@@ -151,10 +151,10 @@ class _DocumentReader:
             self._report("not-supported-yet", ("kind",), f"{kind} is not supported yet")
         else:
             allowed = listed(f"{NETWORKING}/{VERSIONS[0]} {name}" for name in KINDS)
-            near = did_you_mean(kind, KINDS)
+            near = "" if kind in KINDS else did_you_mean(kind, KINDS)
             self._report(
                 "unknown-kind",
-                ("kind",),
+                ("apiVersion",) if kind in KINDS else ("kind",),
                 f'"{api_version[:80]} {kind[:80]}" is no policy.{near} Known: {allowed} '
                 f"(also {listed(VERSIONS[1:])})",
             )
@@ -193,11 +193,8 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> tuple[Code, Path, 
         case "contradiction":
             return "contradiction", path, detail["msg"]
         case "string_type":
-            return (
-                "schema",
-                path,
-                f"must be a string, not {_shown(detail['input'])}{_quote(detail)}",
-            )
+            shown = _shown(detail["input"]) + _quote(detail)
+            return "schema", path, f"must be a string, not {shown}"
         case kind if kind in _TYPES:
             return "schema", path, f"must be {_TYPES[kind]}, not {_shown(detail['input'])}"
         case _:

@@ -1,0 +1,150 @@
+"""Random policies over a few hosts and gateways, so that they meet: hypothesis strategies.
+
+Every document is one that an apply accepts.
+"""
+
+from typing import Any
+
+import orjson
+from hypothesis import strategies as st
+
+from tests.support.policy_mesh import service
+from tulle.policies.parse import Document, parse
+from tulle.policies.world import Policy, Service, World
+
+HOSTS = ["a", "b", "a.shop", "c.example", "*.example", "a.default.svc.cluster.local"]
+DESTINATIONS = ["a", "b", "a.shop", "c.example", "d.example", "nowhere"]
+NAMESPACES = ["default", "shop"]
+GATEWAYS = ["mesh", "web", "shop/web", "admin"]
+PATHS = ["/", "/a", "/a/b", "/b"]
+
+string_matches = st.one_of(
+    st.fixed_dictionaries({"exact": st.sampled_from(PATHS)}),
+    st.fixed_dictionaries({"prefix": st.sampled_from(PATHS)}),
+    st.fixed_dictionaries({"regex": st.sampled_from(["/a.*", ".*b", "/[ab]"])}),
+)
+matches = st.fixed_dictionaries(
+    {},
+    optional={
+        "uri": string_matches,
+        "method": st.just({"exact": "GET"}),
+        "headers": st.dictionaries(st.sampled_from(["X", "y"]), string_matches | st.just({})),
+        "ignoreUriCase": st.booleans(),
+        "port": st.sampled_from([80, 81, 9080]),
+        "gateways": st.lists(st.sampled_from(GATEWAYS), min_size=1, max_size=2),
+    },
+)
+destinations = st.fixed_dictionaries(
+    {"host": st.sampled_from(DESTINATIONS)},
+    optional={
+        "subset": st.sampled_from(["v1", "v2"]),
+        "port": st.fixed_dictionaries({"number": st.sampled_from([80, 9080])}),
+    },
+)
+shares = st.fixed_dictionaries({"destination": destinations, "weight": st.integers(1, 9)})
+rules = st.fixed_dictionaries(
+    {"route": st.lists(shares, min_size=1, max_size=3)},
+    optional={
+        "match": st.lists(matches, min_size=1, max_size=2),
+        "timeout": st.sampled_from(["1s", "250ms"]),
+    },
+)
+virtual_services = st.fixed_dictionaries(
+    {
+        "hosts": st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2, unique=True),
+        "gateways": st.lists(st.sampled_from(GATEWAYS), max_size=2, unique=True),
+        "http": st.lists(rules, min_size=1, max_size=3),
+    }
+)
+balancers = st.fixed_dictionaries(
+    {
+        "loadBalancer": st.fixed_dictionaries(
+            {"simple": st.sampled_from(["RANDOM", "ROUND_ROBIN", "LEAST_CONN"])}
+        )
+    }
+)
+subsets = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["v1", "v2"]),
+        "labels": st.dictionaries(st.just("version"), st.sampled_from(["1", "2"])),
+    },
+    optional={"trafficPolicy": balancers},
+)
+destination_rules = st.fixed_dictionaries(
+    {
+        "host": st.sampled_from([*HOSTS, "*.default.svc.cluster.local"]),
+        "subsets": st.lists(subsets, max_size=2, unique_by=lambda subset: str(subset["name"])),
+    },
+    optional={"trafficPolicy": balancers},
+)
+server_hosts = st.sampled_from(["*", "*.example", "c.example", "./*", "shop/c.example"])
+gateways = st.fixed_dictionaries(
+    {
+        "servers": st.lists(
+            st.tuples(
+                st.sampled_from([80, 81]),
+                st.lists(server_hosts, min_size=1, max_size=2, unique=True),
+            ),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda server: server[0],
+        ).map(lambda servers: [_server(number, hosts) for number, hosts in servers]),
+        "selector": st.sampled_from([{}, {"istio": "ingressgateway"}, {"istio": "other"}]),
+    }
+)
+service_entries = st.fixed_dictionaries(
+    {
+        "hosts": st.lists(st.sampled_from(["c.example", "*.example"]), min_size=1, unique=True),
+        "resolution": st.just("STATIC"),
+        "ports": st.just([{"number": 80, "name": "http", "protocol": "HTTP"}]),
+        "endpoints": st.lists(
+            st.fixed_dictionaries(
+                {"address": st.sampled_from(["10.0.0.1", "10.0.0.2"])},
+                optional={"labels": st.just({"version": "1"})},
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+    }
+)
+
+
+def _server(number: int, hosts: list[str]) -> dict[str, Any]:
+    return {"port": {"number": number, "name": f"p{number}", "protocol": "HTTP"}, "hosts": hosts}
+
+
+def document(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Document:
+    """The document of a spec."""
+    data = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+    parsed = parse(orjson.dumps(data).decode())
+    assert parsed.documents, parsed.problems
+    return parsed.documents[0]
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    """One policy of any kind."""
+    kind, specs = draw(
+        st.sampled_from(
+            [
+                ("VirtualService", virtual_services),
+                ("DestinationRule", destination_rules),
+                ("Gateway", gateways),
+                ("ServiceEntry", service_entries),
+            ]
+        )
+    )
+    names = ["web", "admin"] if kind == "Gateway" else ["one", "two", "three"]
+    namespace, name = draw(st.sampled_from(NAMESPACES)), draw(st.sampled_from(names))
+    return document(kind, namespace, name, draw(specs))
+
+
+policies = st.builds(Policy, documents(), st.integers(1, 3))
+all_services = [service("a"), service("b", 80, 81), service("a", namespace="shop")]
+services: st.SearchStrategy[list[Service]] = st.lists(st.sampled_from(all_services), unique=True)
+worlds = st.builds(World.of, st.lists(policies, max_size=8), services)

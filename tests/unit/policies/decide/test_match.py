@@ -1,0 +1,90 @@
+"""Conditions on bytes, against a plain reading of what they mean."""
+
+import pytest
+import re2  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tulle.policies.config import HttpMatch, StringMatch
+from tulle.policies.decide.match import Headers, compile_matches, compile_value, header_value
+
+words = st.sampled_from(["", "/", "/a", "/A", "/a/b", "/ab", "x", "é"])
+plain_matches = st.builds(
+    StringMatch, st.sampled_from(["exact", "prefix", "present"]), words, st.booleans()
+)
+string_matches = plain_matches | st.builds(StringMatch, st.just("regex"), st.just("/[aA].*"))
+http_matches = st.builds(
+    HttpMatch,
+    uri=st.none() | string_matches,
+    method=st.none() | string_matches,
+    authority=st.none() | string_matches,
+    headers=st.lists(st.tuples(st.sampled_from(["h", "i"]), string_matches), max_size=2).map(tuple),
+)
+header_lists = st.lists(
+    st.tuples(st.sampled_from([b"h", b"i", b"j"]), words.map(str.encode)), max_size=3
+)
+
+
+def holds(match: StringMatch, value: bytes) -> bool:
+    """What a match means, said as simply as it can be."""
+    wanted = match.value.encode()
+    if match.ignore_case and match.kind != "regex":
+        wanted, value = wanted.lower(), value.lower()
+    return {
+        "exact": value == wanted,
+        "prefix": value.startswith(wanted),
+        "present": True,
+        "regex": re2.fullmatch(wanted, value) is not None,
+    }[match.kind]
+
+
+def all_hold(
+    match: HttpMatch, method: bytes, path: bytes, authority: bytes, headers: Headers
+) -> bool:
+    parts = [(match.method, method), (match.uri, path), (match.authority, authority)]
+    joined = {name: b",".join(v for n, v in headers if n == name) for name, _ in headers}
+    return all(m is None or holds(m, value) for m, value in parts) and all(
+        name.encode() in joined and holds(m, joined[name.encode()]) for name, m in match.headers
+    )
+
+
+@given(st.lists(http_matches, max_size=3), words, words, words, header_lists)
+@settings(max_examples=300)
+def test_matches_mean_what_they_say(
+    matches: list[HttpMatch], method: str, path: str, authority: str, headers: Headers
+) -> None:
+    request = (method.encode(), path.encode(), authority.encode(), headers)
+    test = compile_matches(matches)
+    expected = not matches or any(all_hold(match, *request) for match in matches)
+    assert (True if test is None else test(*request)) == expected
+
+
+@given(st.lists(words, min_size=2, max_size=4), words)
+def test_many_exact_paths_are_one_look_up(paths: list[str], path: str) -> None:
+    matches = [HttpMatch(uri=StringMatch("exact", text)) for text in paths]
+    test = compile_matches(matches)
+    assert test is not None
+    assert test(b"", path.encode(), b"", []) == (path in paths)
+
+
+def test_a_regex_must_match_the_whole_value() -> None:
+    test = compile_value(StringMatch("regex", "/api/v[12]"))
+    assert test(b"/api/v1")
+    assert not test(b"/api/v10") and not test(b"x/api/v1")
+
+
+def test_bytes_that_are_no_text_match_nothing_and_raise_nothing() -> None:
+    assert not compile_value(StringMatch("regex", "a."))(b"a\xff")
+    assert not compile_value(StringMatch("exact", "aÿ"))(b"a\xff")
+
+
+def test_a_repeated_header_is_one_value() -> None:
+    headers = [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]
+    assert header_value(headers, b"a") == b"1,3"
+    assert header_value(headers, b"b") == b"2"
+    assert header_value(headers, b"c") is None
+
+
+@pytest.mark.parametrize("matches", [(), (HttpMatch(),), (HttpMatch(method=None), HttpMatch())])
+def test_nothing_to_ask_is_no_test(matches: tuple[HttpMatch, ...]) -> None:
+    assert compile_matches(matches) is None

@@ -1,0 +1,210 @@
+"""What is modelled and not executed is refused by name, at its line."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.policy_mesh import parsed
+from tulle.policies.resources.kinds import KINDS
+from tulle.policies.supported import TABLES, Each, Executed, Table, unsupported
+
+FULL_GATEWAY_SERVER = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+
+
+def found(kind: str, **fields: Any) -> list[tuple[str, str]]:
+    """(path, message) of what is refused in a document of these fields."""
+    text = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": "x"},
+        "spec": fields,
+    }
+    [document] = parsed(json.dumps(text, indent=1)).documents
+    problems = list(unsupported(document))
+    assert all(p.code == "not-supported-yet" and p.severity == "error" for p in problems)
+    assert all(p.line for p in problems)
+    return [(p.path, p.message) for p in problems]
+
+
+EXECUTED: list[tuple[str, dict[str, Any]]] = [
+    (
+        "VirtualService",
+        {
+            "hosts": ["a"],
+            "gateways": ["mesh"],
+            "exportTo": ["*"],
+            "http": [
+                {
+                    "name": "one",
+                    "timeout": "1s",
+                    "match": [
+                        {
+                            "name": "m",
+                            "uri": {"prefix": "/"},
+                            "ignoreUriCase": True,
+                            "method": {"exact": "GET"},
+                            "authority": {"regex": "a.*"},
+                            "headers": {"a": {"exact": "b"}, "c": {}},
+                            "gateways": ["mesh"],
+                            "port": 80,
+                        }
+                    ],
+                    "route": [
+                        {
+                            "destination": {"host": "a", "subset": "v1", "port": {"number": 80}},
+                            "weight": 1,
+                        }
+                    ],
+                }
+            ],
+        },
+    ),
+    (
+        "DestinationRule",
+        {
+            "host": "a",
+            "trafficPolicy": {
+                "loadBalancer": {"simple": "RANDOM"},
+                "tls": {"mode": "ISTIO_MUTUAL"},
+            },
+            "subsets": [
+                {
+                    "name": "v1",
+                    "labels": {"version": "v1"},
+                    "trafficPolicy": {"loadBalancer": {"simple": "LEAST_CONN"}},
+                }
+            ],
+            "exportTo": ["*"],
+        },
+    ),
+    ("Gateway", {"selector": {"a": "b"}, "servers": [{**FULL_GATEWAY_SERVER, "name": "web"}]}),
+    (
+        "ServiceEntry",
+        {
+            "hosts": ["a.example"],
+            "location": "MESH_EXTERNAL",
+            "resolution": "STATIC",
+            "ports": [{"number": 80, "name": "http", "protocol": "http"}],
+            "endpoints": [{"address": "10.0.0.1", "ports": {"http": 8080}, "labels": {"a": "b"}}],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), EXECUTED, ids=[kind for kind, _ in EXECUTED])
+def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None:
+    assert found(kind, **fields) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "path", "message"),
+    [
+        ("VirtualService", {"tcp": [{}]}, "spec.tcp", "supported here: hosts, gateways"),
+        ("VirtualService", {"tls": []}, "spec.tls", "tls is not supported yet"),
+        ("VirtualService", {"exportTo": ["."]}, "spec.exportTo", 'supported: ["*"]'),
+        (
+            "VirtualService",
+            {"http": [{"route": []}, {"fault": {"abort": {"httpStatus": 500}}}]},
+            "spec.http[1].fault",
+            "supported here: name, timeout, match, route",
+        ),
+        ("VirtualService", {"http": [{"retries": {}}]}, "spec.http[0].retries", "retries is not"),
+        (
+            "VirtualService",
+            {"http": [{"match": [{"withoutHeaders": {"a": {}}}]}]},
+            "spec.http[0].match[0].withoutHeaders",
+            "withoutHeaders is not supported yet",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"route": [{"destination": {"host": "a"}, "headers": {}}]}]},
+            "spec.http[0].route[0].headers",
+            "supported here: destination, weight",
+        ),
+        (
+            "DestinationRule",
+            {"host": "a", "trafficPolicy": {"connectionPool": {}}},
+            "spec.trafficPolicy.connectionPool",
+            "supported here: loadBalancer, tls",
+        ),
+        (
+            "DestinationRule",
+            {"host": "a", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
+            "spec.trafficPolicy.tls.mode",
+            "SIMPLE is not supported yet; supported: ISTIO_MUTUAL",
+        ),
+        (
+            "DestinationRule",
+            {"host": "a", "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}},
+            "spec.trafficPolicy.loadBalancer.simple",
+            "supported: ROUND_ROBIN, LEAST_REQUEST, RANDOM",
+        ),
+        (
+            "Gateway",
+            {"servers": [{**FULL_GATEWAY_SERVER, "tls": {"mode": "SIMPLE"}}]},
+            "spec.servers[0].tls",
+            "tls is not supported yet",
+        ),
+        (
+            "Gateway",
+            {"servers": [{"port": {"number": 1, "name": "x", "protocol": "TCP"}, "hosts": ["*"]}]},
+            "spec.servers[0].port.protocol",
+            "TCP is not supported yet; supported: HTTP",
+        ),
+        (
+            "ServiceEntry",
+            {"hosts": ["a"], "resolution": "DNS"},
+            "spec.resolution",
+            "supported: STATIC",
+        ),
+        (
+            "ServiceEntry",
+            {"hosts": ["a"]},
+            "spec",
+            "resolution is NONE when absent, which is not supported yet; supported: STATIC",
+        ),
+        (
+            "ServiceEntry",
+            {"hosts": ["a"], "resolution": "STATIC", "ports": [{"number": 80, "name": "x"}]},
+            "spec.ports[0]",
+            "protocol is unset when absent",
+        ),
+        (
+            "ServiceEntry",
+            {"hosts": ["a"], "resolution": "STATIC", "location": "MESH_INTERNAL"},
+            "spec.location",
+            "supported: MESH_EXTERNAL",
+        ),
+    ],
+)
+def test_what_is_not_executed_is_refused_with_what_is(
+    kind: str, fields: dict[str, Any], path: str, message: str
+) -> None:
+    [(where, said)] = found(kind, **fields)
+    assert where == path
+    assert message in said
+
+
+def test_everything_unsupported_is_reported_at_once() -> None:
+    paths = [
+        path for path, _ in found("VirtualService", tcp=[], http=[{"fault": {}, "retries": {}}])
+    ]
+    assert paths == ["spec.tcp", "spec.http[0].fault", "spec.http[0].retries"]
+
+
+def test_the_tables_name_only_fields_of_the_models() -> None:
+    """A field that is spelt wrong in a table would silently refuse the right one."""
+    from tulle.policies.resources.fields import allowed_at
+
+    def check(table: Table, kind: str, path: tuple[str | int, ...]) -> None:
+        if isinstance(table, Each):
+            check(table.item, kind, (*path, 0))
+        elif not isinstance(table, Executed):
+            allowed = allowed_at(KINDS[kind], path)  # type: ignore[index]
+            assert set(table) <= set(allowed), path
+            for name, part in table.items():
+                check(part, kind, (*path, name))
+
+    for kind, table in TABLES.items():
+        check(table, kind, ())
