@@ -1,0 +1,239 @@
+"""A connection from a client: reads requests, one exchange at a time, in order."""
+
+import asyncio
+import socket
+import struct
+from typing import Final, Protocol, cast
+
+from tulle.actors.proxy.exchange import Exchange
+from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.wheel import NOT_ARMED, Wheel
+from tulle.actors.proxy.wire.compose import CLOSE_LINE, local_reply
+from tulle.actors.proxy.wire.request import RequestHead, RequestReader
+from tulle.policies.reasons import REQUEST_TIMEOUT, Reason
+
+HEAD_SECONDS: Final = 60.0
+KEEP_ALIVE_SECONDS: Final = 300.0
+LINGER_SECONDS: Final = 2.0
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
+
+
+class Edge(Protocol):
+    """Decides about requests of one listener. Of `draining` edges each answer is the last."""
+
+    draining: bool
+    connections: set["ClientConnection"]
+    unrouted: Recorder
+
+    def greet(self, client: "ClientConnection") -> bool:
+        """A client connected; False: not one to talk to."""
+
+    def admit(self, exchange: Exchange) -> None:
+        """Decides: calls `forward`, `refuse` or `park`."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """The sink of its reader; hands each request to its edge as an `Exchange`."""
+
+    __slots__ = (
+        "_began",
+        "_exchange",
+        "_full",
+        "_held",
+        "_lingers",
+        "_reader",
+        "_reading_paused",
+        "_waiting_body",
+        "edge",
+        "peer",
+        "peername",
+        "slot",
+        "transport",
+        "wheel",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, edge: Edge, wheel: Wheel) -> None:
+        self.edge = edge
+        self.wheel = wheel
+        self.slot = NOT_ARMED
+        self.peername = b""  # address of the client
+        self.peer: object = None  # what the edge knows of the client
+        self._reader = RequestReader(self)
+        self._exchange: Exchange | None = None
+        self._began = 0.0  # when the head began, or the wait for it
+        self._full = False  # the client does not keep up
+        self._held = False  # requests wait in the reader
+        self._waiting_body = False  # the upstream does not keep up
+        self._reading_paused = False
+        self._lingers = False
+
+    # Called by the exchange.
+
+    def hold_body(self, hold: bool) -> None:
+        """Reads no more of the request's body for now, or again."""
+        if hold is not self._waiting_body:
+            self._waiting_body = hold
+            self._update_reading()
+
+    def limit(self, seconds: float) -> float:
+        """Has the exchange asked in `seconds`; that time."""
+        deadline = self.wheel.now + seconds
+        self.wheel.arm(self, deadline)
+        return deadline
+
+    def finished(self, exchange: Exchange) -> None:
+        """The exchange is over: goes on to the next request, or closes."""
+        self._exchange = None
+        if not exchange.keep:
+            self._close(exchange.request_done)
+        elif not self._full:
+            self._proceed()
+
+    def abort(self) -> None:
+        """Resets the connection: what was sent must not pass for a whole response."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._reader.stop()
+        self.transport.abort()
+
+    # Called by the drain.
+
+    @property
+    def idle(self) -> bool:
+        """No request is under way."""
+        return self._exchange is None
+
+    def close(self) -> None:
+        """Closes the connection, after what is written already."""
+        self._reader.stop()
+        self.transport.close()
+
+    # Called by the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        self.peername = str(address[0]).encode() if isinstance(address, tuple) else b""
+        if not self.edge.greet(self):
+            transport.abort()
+            return
+        self.edge.connections.add(self)
+        self.wheel.arm(self, self.wheel.now + HEAD_SECONDS)
+        self._began = self.wheel.now
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        exchange = self._exchange
+        if exchange is None:
+            if self._reader.mid_head:
+                self.wheel.arm(self, self._began + HEAD_SECONDS)
+        elif exchange.head.length and not exchange.response_done:
+            exchange.flush_request()
+        if self._reader.held:
+            self._held = True
+            self._update_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.edge.connections.discard(self)
+        self.wheel.disarm(self)
+        self._reader.stop()
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            exchange.abandon()
+
+    def pause_writing(self) -> None:
+        self._full = True
+        if self._exchange is not None:
+            self._exchange.client_full(True)
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._exchange is not None:
+            self._exchange.client_full(False)
+        else:
+            self._proceed()
+
+    # Called by the reader.
+
+    def on_request(self, head: RequestHead) -> None:
+        edge = self.edge
+        self._exchange = exchange = Exchange(self, head, edge.unrouted)
+        edge.admit(exchange)
+
+    def on_data(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.on_request_data(data)
+
+    def on_end(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and not exchange.request_done:
+            exchange.on_request_end()
+
+    def on_refused(self, reason: Reason, detail: str) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.head.keep_alive = False
+            exchange.refuse(reason)
+        else:
+            self._refuse(reason)
+
+    # Called by the wheel.
+
+    def on_time(self, now: float) -> float | None:
+        """Ends what takes too long."""
+        if self.transport.is_closing() or self._lingers:
+            self.transport.abort()
+            return None
+        if self._exchange is not None:
+            return self._exchange.on_time(now) or now + LINGER_SECONDS
+        mid_head = self._reader.mid_head
+        due = self._began + (HEAD_SECONDS if mid_head else KEEP_ALIVE_SECONDS)
+        if now < due:
+            return due
+        if mid_head:
+            self._refuse(REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+        return now + LINGER_SECONDS
+
+    # Inside.
+
+    def _proceed(self) -> None:
+        self._began = self.wheel.now
+        self._reader.proceed()
+        if self._held and not self._reader.held:
+            self._held = False
+            self._update_reading()
+
+    def _refuse(self, reason: Reason) -> None:
+        """Answers what is no request."""
+        self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0)
+        self.transport.write(local_reply(reason, CLOSE_LINE, True))
+        self._close(False)
+
+    def _close(self, request_done: bool) -> None:
+        """Closes; bytes that nobody reads would reset the connection and lose the answer."""
+        unread = not request_done or bool(self._reader.held)
+        self._reader.stop()
+        if unread and self.transport.can_write_eof() and not self._lingers:
+            self._lingers = True
+            self.transport.write_eof()
+            self.wheel.disarm(self)
+            self.wheel.arm(self, self.wheel.now + LINGER_SECONDS)
+        elif not self._lingers:
+            self.transport.close()
+        self._waiting_body = self._held = False
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        pause = self._held or self._waiting_body
+        if pause is not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = pause
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()

@@ -1,0 +1,85 @@
+"""Clusters: which endpoints a route's requests may go to, and which of them one goes to.
+
+Clusters are rebuilt with each install; endpoints with their connections outlive them (plane.py).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from random import random
+from typing import Final
+
+from tulle.actors.proxy.pool import Endpoint
+from tulle.actors.proxy.stats import Recorder
+from tulle.policies import config
+from tulle.policies.reasons import NO_ENDPOINTS, REASONS, Reason
+
+Uniform = Callable[[], float]  # in [0, 1)
+Picker = Callable[[Sequence[Endpoint]], Endpoint]
+
+
+class Cluster:
+    """Where a route sends requests. `unrouted` counts those that reach no endpoint."""
+
+    __slots__ = ("_pick", "config", "endpoints", "mutual", "unrouted")
+
+    def __init__(
+        self, config: config.Cluster, unrouted: Recorder, uniform: Uniform = random
+    ) -> None:
+        self.config = config
+        self.unrouted = unrouted
+        self.mutual = bool(config.service) and config.tls == "ISTIO_MUTUAL"
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self._pick = _PICKERS[config.balancer](uniform)
+
+    def pick(self, tried: Collection[Endpoint]) -> Endpoint | None:
+        """The endpoint for a request; None when there is none outside `tried`."""
+        endpoints: Sequence[Endpoint] = self.endpoints
+        if tried:
+            endpoints = [endpoint for endpoint in endpoints if endpoint not in tried]
+        if len(endpoints) < 2:
+            return endpoints[0] if endpoints else None
+        return self._pick(endpoints)
+
+    @property
+    def refusal(self) -> Reason:
+        """Why there is no endpoint."""
+        return REASONS[self.config.broken] if self.config.broken else NO_ENDPOINTS
+
+
+def _round_robin(uniform: Uniform) -> Picker:
+    # Proxies that start together must not march in step.
+    turn = int(uniform() * 1_000_000)
+
+    def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
+        nonlocal turn
+        turn += 1
+        return endpoints[turn % len(endpoints)]
+
+    return pick
+
+
+def _least_request(uniform: Uniform) -> Picker:
+    """The less busy of two that are drawn."""
+
+    def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
+        count = len(endpoints)
+        one = int(uniform() * count)
+        # Another one than the first, each with equal chance.
+        other = (one + 1 + int(uniform() * (count - 1))) % count
+        first, second = endpoints[one], endpoints[other]
+        return first if first.active <= second.active else second
+
+    return pick
+
+
+def _random(uniform: Uniform) -> Picker:
+    def pick(endpoints: Sequence[Endpoint]) -> Endpoint:
+        return endpoints[int(uniform() * len(endpoints))]
+
+    return pick
+
+
+_PICKERS: Final[dict[config.Balancer, Callable[[Uniform], Picker]]] = {
+    "ROUND_ROBIN": _round_robin,
+    "LEAST_REQUEST": _least_request,
+    "RANDOM": _random,
+}

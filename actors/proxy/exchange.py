@@ -1,0 +1,397 @@
+"""The life of one request: admitted by an edge, sent to an endpoint, answered, counted.
+
+Between a `ClientConnection` and an `UpstreamConnection`; callbacks only, no coroutine and no timer
+of its own. What an edge decides, it tells by one call: `forward`, `refuse`, or `park` for later.
+"""
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.pool import Endpoint
+from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.upstream import UpstreamConnection
+from tulle.actors.proxy.writing import write_pieces
+from tulle.actors.proxy.wire.body import CHUNKED, LAST_CHUNK, chunk_head
+from tulle.actors.proxy.wire.compose import (
+    CHUNKED_LINE,
+    CLOSE_LINE,
+    KEEP_ALIVE_LINE,
+    informational_head,
+    local_reply,
+    request_head,
+    response_head,
+)
+from tulle.actors.proxy.wire.head import Headers
+from tulle.actors.proxy.wire.request import RequestHead
+from tulle.actors.proxy.wire.response import ResponseHead
+from tulle.policies.reasons import (
+    IDLE_TIMEOUT,
+    PENDING_OVERFLOW,
+    ROUTE_TIMEOUT,
+    UPSTREAM_PROTOCOL,
+    UPSTREAM_RESET,
+    Reason,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tulle.actors.proxy.client import ClientConnection
+
+IDLE_SECONDS: Final = 300.0  # without a byte from either side
+ENDPOINTS_TRIED: Final = 3
+RETRIES: Final = 2  # on another connection, when an idle one turned out to be closed
+DISCARDED_BYTES: Final = 65_536  # of a request that was answered before its end
+
+# What may be sent twice (RFC 9110, 9.2.2).
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_CRLF: Final = b"\r\n"
+_NEVER: Final = float("inf")
+
+
+class Exchange:
+    """One request and its response. The sink of the upstream's reader."""
+
+    __slots__ = (
+        "_chunk_response",
+        "_deadline",
+        "_deadline_reason",
+        "_out",
+        "_pending",
+        "_parked",
+        "_request",
+        "_response_keeps",
+        "_retries",
+        "_sent_body",
+        "_tried",
+        "answered",
+        "client",
+        "cluster",
+        "endpoint",
+        "head",
+        "keep",
+        "recorder",
+        "request_done",
+        "response_done",
+        "started",
+        "status",
+        "touched",
+        "upstream",
+    )
+
+    def __init__(self, client: "ClientConnection", head: RequestHead, recorder: Recorder) -> None:
+        self.client = client
+        self.head = head
+        self.recorder = recorder
+        self.started = monotonic()
+        self.touched = client.wheel.now
+        self._deadline = _NEVER
+        self._deadline_reason = ROUTE_TIMEOUT
+        self.cluster: Cluster | None = None
+        self.endpoint: Endpoint | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.request_done = not head.length
+        self.response_done = False
+        self.status = 0  # 0: no response has begun
+        self.answered = False  # a byte of a response came
+        self.keep = False  # the client's connection, after this
+        self._request = b""
+        self._pending: list[bytes] = []  # of the request, not yet written
+        self._sent_body = False
+        self._out: list[bytes] = []  # of the response, not yet written
+        self._chunk_response = False
+        self._response_keeps = False
+        self._retries = 0
+        self._tried: list[Endpoint] = []
+        self._parked: Callable[[Exchange], None] | None = None
+
+    # What the edge decides.
+
+    def forward(self, cluster: Cluster, timeout: float | None, added: Headers) -> None:
+        """Sends the request, with the headers `added`, to an endpoint of `cluster`."""
+        self.cluster = cluster
+        self.recorder = cluster.unrouted
+        self._request = request_head(self.head, added)
+        if timeout is not None:
+            self._limit(timeout, ROUTE_TIMEOUT)
+        self._try()
+
+    def park(self, seconds: float, reason: Reason, forget: "Callable[[Exchange], None]") -> None:
+        """The edge decides later; if not in `seconds`, `reason` is the answer.
+
+        `forget` is called when nothing is to be decided any more.
+        """
+        self._parked = forget
+        self._limit(seconds, reason)
+        self._hold_body()
+
+    def unpark(self) -> None:
+        """The edge decides now."""
+        self._parked = None
+        self._deadline = _NEVER
+
+    def refuse(self, reason: Reason) -> None:
+        """Answers locally, or ends the connection when the answer has begun."""
+        if self.response_done:
+            return
+        self._drop_upstream()
+        self._count_flagged(self.status or reason.status, reason.flag)
+        self.response_done = True
+        if self.status:
+            self.client.abort()
+            return
+        self.status = reason.status
+        self.keep = self._may_keep() and (self.request_done or self._may_discard())
+        reply = local_reply(reason, self._connection_line(), self.head.method != b"HEAD")
+        self.client.transport.write(reply)
+        if self.request_done or not self.keep:
+            self.client.finished(self)
+        else:
+            self.client.hold_body(False)
+
+    # From the client.
+
+    def on_request_data(self, data: bytes) -> None:
+        """A piece of the request's body; `flush_request` follows."""
+        if self.response_done:
+            return
+        self.touched = self.client.wheel.now
+        if self.head.length == CHUNKED:
+            self._pending += (chunk_head(len(data)), data, _CRLF)
+        else:
+            self._pending.append(data)
+
+    def on_request_end(self) -> None:
+        """The request is complete."""
+        self.request_done = True
+        if self.response_done:
+            self.client.finished(self)
+        elif self.head.length == CHUNKED:
+            self._pending.append(LAST_CHUNK)
+
+    def flush_request(self) -> None:
+        """Writes what is pending, in one go; holds the client back while nothing can be written."""
+        upstream = self.upstream
+        if upstream is None:
+            self._hold_body()
+        elif self._pending:
+            pending, self._pending = self._pending, []
+            if len(pending) > 1 or pending[0] is not self._request:
+                self._sent_body = True
+            write_pieces(upstream.transport, pending)
+
+    def abandon(self) -> None:
+        """The client is gone."""
+        if not self.response_done:
+            self.response_done = True
+            self._drop_upstream()
+            self._count_flagged(self.status, "DC")
+
+    def client_full(self, full: bool) -> None:
+        """The client's write buffer is over its mark, or under it again."""
+        upstream = self.upstream
+        if upstream is not None:
+            if full:
+                upstream.pause_reading()
+            else:
+                self.touched = self.client.wheel.now
+                upstream.resume_reading()
+
+    def on_time(self, now: float) -> float | None:
+        """When to be asked again; None: a time-out ended the exchange."""
+        due = min(self._deadline, self.touched + IDLE_SECONDS)
+        if now < due:
+            return due
+        self.refuse(self._deadline_reason if now >= self._deadline else IDLE_TIMEOUT)
+        return None
+
+    # From the endpoint.
+
+    def connected(self, upstream: UpstreamConnection) -> None:
+        """A connection for this request."""
+        self._send(upstream)
+        self.flush_request()
+        self.client.hold_body(False)
+
+    def connect_failed(self, reason: Reason) -> None:
+        """No connection to this endpoint: tries another one."""
+        endpoint = self.endpoint
+        assert endpoint is not None
+        endpoint.active -= 1
+        self.endpoint = None
+        self._tried.append(endpoint)
+        if len(self._tried) >= ENDPOINTS_TRIED or not self._try_another():
+            self.refuse(reason)
+
+    # From the upstream connection.
+
+    def upstream_lost(self) -> None:
+        """The connection ended before the response did."""
+        upstream, self.upstream = self.upstream, None
+        assert upstream is not None
+        if self._may_retry(upstream):
+            self._retries += 1
+            self._wait()
+        else:
+            self.refuse(UPSTREAM_RESET)
+
+    def upstream_full(self, full: bool) -> None:
+        """The upstream's write buffer is over its mark, or under it again."""
+        self.client.hold_body(full)
+
+    def flush_response(self) -> None:
+        """Writes what one read of the upstream brought."""
+        out = self._out
+        if out:
+            self.touched = self.client.wheel.now
+            self._out = []
+            write_pieces(self.client.transport, out)
+
+    # From the upstream's reader.
+
+    def on_informational(self, head: ResponseHead) -> None:
+        if self.head.minor:
+            self._out.append(informational_head(head))
+
+    def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        client_head = self.head
+        self.status = head.status
+        self._response_keeps = head.keep_alive
+        self.keep = keep = (
+            self.request_done and client_head.keep_alive and not self.client.edge.draining
+        )
+        if head.length >= 0 and keep and client_head.minor:
+            framing = b""
+        else:
+            framing = self._frame(head.length)
+        data = response_head(head, framing, body)
+        if ended:
+            self.client.transport.write(data)
+            self._complete()
+        else:
+            self._out.append(data)
+
+    def on_data(self, data: bytes) -> None:
+        if self._chunk_response:
+            self._out += (chunk_head(len(data)), data, _CRLF)
+        else:
+            self._out.append(data)
+
+    def on_end(self) -> None:
+        if self._chunk_response:
+            self._out.append(LAST_CHUNK)
+        write_pieces(self.client.transport, self._out)
+        self._complete()
+
+    def on_flaw(self, detail: str) -> None:
+        self.refuse(UPSTREAM_PROTOCOL)
+
+    # Inside.
+
+    def _frame(self, length: int) -> bytes:
+        """The framing headers of a response that is not of the simplest kind."""
+        framing = b""
+        if length < 0 and self.head.minor:
+            self._chunk_response = True
+            framing = CHUNKED_LINE
+        elif length < 0:
+            self.keep = False  # HTTP/1.0 knows no chunks: the end is the connection's
+        return framing + self._connection_line()
+
+    def _complete(self) -> None:
+        """The response is on its way to the client, to its end."""
+        self.response_done = True
+        self.recorder.add(self.status, (monotonic() - self.started) * 1_000.0)
+        endpoint, upstream = self.endpoint, self.upstream
+        assert endpoint is not None and upstream is not None
+        endpoint.active -= 1
+        self.endpoint = self.upstream = None
+        upstream.let_go(self._response_keeps and self.request_done)
+        self.client.finished(self)
+
+    def _try(self) -> None:
+        if not self._try_another():
+            assert self.cluster is not None
+            self.refuse(self.cluster.refusal)
+
+    def _try_another(self) -> bool:
+        """Takes an endpoint that was not tried yet; False when there is none."""
+        assert self.cluster is not None
+        endpoint = self.cluster.pick(self._tried)
+        if endpoint is None:
+            return False
+        self.endpoint = endpoint
+        endpoint.active += 1
+        if endpoint.recorder is not None:
+            self.recorder = endpoint.recorder
+        upstream = endpoint.take()
+        if upstream is not None:
+            self._send(upstream)
+        else:
+            self._wait()
+        return True
+
+    def _wait(self) -> None:
+        assert self.endpoint is not None
+        if self.endpoint.wait(self):
+            if not self.request_done or self._pending:
+                self._hold_body()
+        else:
+            self.refuse(PENDING_OVERFLOW)
+
+    def _send(self, upstream: UpstreamConnection) -> None:
+        self.upstream = upstream
+        upstream.carry(self, self.head.method)
+        if self.head.length:
+            self._pending.insert(0, self._request)  # written with the body's first piece
+        else:
+            upstream.transport.write(self._request)
+
+    def _may_retry(self, upstream: UpstreamConnection) -> bool:
+        # An idle connection may be closed by its server at the moment that it is used.
+        return (
+            upstream.reused
+            and self._retries < RETRIES
+            and not self.answered
+            and not self._sent_body
+            and self.head.method in _IDEMPOTENT
+        )
+
+    def _drop_upstream(self) -> None:
+        """Frees everything on the upstream's side."""
+        if self._parked is not None:
+            forget, self._parked = self._parked, None
+            forget(self)
+        upstream, endpoint = self.upstream, self.endpoint
+        self.upstream = self.endpoint = None
+        if endpoint is not None:
+            endpoint.active -= 1
+            endpoint.forget(self)
+        if upstream is not None:
+            upstream.let_go(keep=False)
+        self._pending.clear()
+        self._out.clear()
+
+    def _limit(self, seconds: float, reason: Reason) -> None:
+        self._deadline = self.client.limit(seconds)
+        self._deadline_reason = reason
+
+    def _hold_body(self) -> None:
+        if not self.request_done or self._pending:
+            self.client.hold_body(True)
+
+    def _may_keep(self) -> bool:
+        return self.head.keep_alive and not self.client.edge.draining
+
+    def _may_discard(self) -> bool:
+        """The rest of the request is worth reading, and it is certain that it comes."""
+        return 0 < self.head.length <= DISCARDED_BYTES and not self.head.expects_continue
+
+    def _connection_line(self) -> bytes:
+        if not self.keep:
+            return CLOSE_LINE
+        return b"" if self.head.minor else KEEP_ALIVE_LINE
+
+    def _count_flagged(self, status: int, flag: str) -> None:
+        self.recorder.add_flagged(status, flag, (monotonic() - self.started) * 1_000.0)

@@ -1,0 +1,91 @@
+"""The metric labels of the parties of a request (stats.py joins them)."""
+
+from typing import Final
+
+from tulle.actors.proxy.spec import ProxySpec
+from tulle.actors.proxy.tls import parse_spiffe
+from tulle.bus.messages import Workload
+from tulle.policies.config import Cluster, StaticEndpoint
+
+UNKNOWN: Final = "unknown"
+_PARTY: Final = (
+    "workload",
+    "workload_namespace",
+    "principal",
+    "app",
+    "version",
+    "canonical_service",
+)
+UNKNOWN_SOURCE: Final = {f"source_{name}": UNKNOWN for name in _PARTY}
+UNKNOWN_DESTINATION: Final = {f"destination_{name}": UNKNOWN for name in _PARTY}
+_ID_SUFFIX: Final = 6  # `-` and five letters
+
+
+def of_proxy(side: str, spec: ProxySpec) -> dict[str, str]:
+    """The labels of the proxy's own workload; `side` is `source` or `destination`."""
+    values = (
+        spec.workload_name,
+        spec.namespace,
+        spec.spiffe_id,
+        spec.service,
+        spec.version or UNKNOWN,
+        spec.service,
+    )
+    return _labels(side, values)
+
+
+def of_workload(namespace: str, service: str, workload: Workload, principal: str) -> dict[str, str]:
+    """The labels of a workload that requests are sent to."""
+    version = workload.version
+    name = f"{service}-{version}" if version else service
+    values = (name, namespace, principal, service, version or UNKNOWN, service)
+    return _labels("destination", values)
+
+
+def of_static(endpoint: StaticEndpoint) -> dict[str, str]:
+    """The labels of an endpoint outside the mesh; its own labels may name app and version."""
+    own = dict(endpoint.labels)
+    app = own.get("app", UNKNOWN)
+    return _labels(
+        "destination", (UNKNOWN, UNKNOWN, UNKNOWN, app, own.get("version", UNKNOWN), app)
+    )
+
+
+def of_peer(principal: str, workload_id: str) -> dict[str, str]:
+    """The labels of the peer that proved `principal` and calls itself `workload_id`.
+
+    The id is `<service>-<version>-<5 letters>`. It only labels: authority comes from `principal`.
+    """
+    spiffe = parse_spiffe(principal)
+    if spiffe is None:
+        return UNKNOWN_SOURCE
+    name = workload_id[:-_ID_SUFFIX] if workload_id[-_ID_SUFFIX:-5] == "-" else UNKNOWN
+    service, version = spiffe.account, UNKNOWN  # the account is the service's name by default
+    if name.startswith(f"{service}-"):
+        version = name[len(service) + 1 :]
+    elif name != service and name != UNKNOWN:
+        service, _, version = name.rpartition("-")
+    values = (name, spiffe.namespace, principal, service or name, version or UNKNOWN, service)
+    return _labels("source", values)
+
+
+def of_service(cluster: Cluster) -> dict[str, str]:
+    """The labels of the service that a cluster belongs to."""
+    namespace, _, name = cluster.service.rpartition("/")
+    return service_labels(cluster.host, name or cluster.host, namespace or UNKNOWN)
+
+
+def service_labels(host: str, name: str, namespace: str) -> dict[str, str]:
+    """The labels of the service `name` in `namespace`, whose full name is `host`."""
+    return {
+        "destination_service": host,
+        "destination_service_name": name,
+        "destination_service_namespace": namespace,
+    }
+
+
+UNKNOWN_SERVICE: Final = service_labels(UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def _labels(side: str, values: tuple[str, ...]) -> dict[str, str]:
+    return {f"{side}_{name}": value for name, value in zip(_PARTY, values, strict=True)}

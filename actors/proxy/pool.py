@@ -1,0 +1,179 @@
+"""An endpoint and its connections: idle ones (last in, first out), and those being made.
+
+A request that finds none idle waits for one; each waiting request has one connection in the
+making, but takes whichever is free first.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.upstream import UpstreamConnection
+from tulle.actors.proxy.wheel import NOT_ARMED, Wheel
+from tulle.policies.reasons import (
+    CONNECT_FAILED,
+    CONNECT_TIMEOUT,
+    IDENTITY_REFUSED,
+    Reason,
+)
+
+CONNECT_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 60.0
+IDLE_LIMIT: Final = 512  # connections
+CONNECTING_LIMIT: Final = 1_024
+
+
+class IdentityRefused(Exception):
+    """The peer proved an identity that the service does not have."""
+
+
+class Waiter(Protocol):
+    """Who waits for a connection; one of the two is called, not before `wait` has returned."""
+
+    def connected(self, upstream: UpstreamConnection) -> None: ...
+    def connect_failed(self, reason: Reason) -> None: ...
+
+
+class Dialer(Protocol):
+    """Makes connections. Those of an earlier `generation` are not used for new requests."""
+
+    generation: int
+
+    def __call__(self, endpoint: "Endpoint") -> Awaitable[UpstreamConnection]: ...
+
+
+class Endpoint:
+    """One address, with its connections. `accounts`: the SPIFFE ids that may answer there."""
+
+    __slots__ = (
+        "__weakref__",
+        "_connecting",
+        "_dial",
+        "_idle",
+        "_retired",
+        "_waiters",
+        "_wheel",
+        "accounts",
+        "active",
+        "address",
+        "connect_seconds",
+        "host",
+        "idle_seconds",
+        "port",
+        "recorder",
+    )
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        dial: Dialer,
+        wheel: Wheel,
+        *,
+        host: str = "",
+        accounts: frozenset[str] = frozenset(),
+        recorder: Recorder | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.host = host
+        self.accounts = accounts
+        self.recorder = recorder
+        self.idle_seconds = idle_seconds
+        self.connect_seconds = connect_seconds
+        self.active = 0  # requests under way, or waiting for a connection
+        self._dial = dial
+        self._wheel = wheel
+        self._idle: list[UpstreamConnection] = []
+        self._waiters: dict[Waiter, None] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._retired = False
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait for a request."""
+        return len(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """An idle connection, the one used last."""
+        return self._idle.pop() if self._idle else None
+
+    def wait(self, waiter: Waiter) -> bool:
+        """Has `waiter` called with a connection, or with why there is none. False: too many wait."""
+        if len(self._connecting) >= CONNECTING_LIMIT:
+            return False
+        self._waiters[waiter] = None
+        task = asyncio.get_running_loop().create_task(self._connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return True
+
+    def forget(self, waiter: Waiter) -> None:
+        """`waiter` waits no longer."""
+        self._waiters.pop(waiter, None)
+
+    def take_back(self, upstream: UpstreamConnection) -> None:
+        """A connection that can carry another request."""
+        if self._retired or upstream.generation != self._dial.generation:
+            upstream.transport.close()
+        elif self._waiters:
+            waiter = next(iter(self._waiters))
+            del self._waiters[waiter]
+            waiter.connected(upstream)
+        elif len(self._idle) >= IDLE_LIMIT:
+            upstream.transport.close()
+        else:
+            upstream.idle_since = self._wheel.now
+            self._idle.append(upstream)
+            if upstream.slot == NOT_ARMED:
+                self._wheel.arm(upstream, self._wheel.now + self.idle_seconds)
+
+    def lost(self, upstream: UpstreamConnection) -> None:
+        """A connection that carries no more requests; may be said twice."""
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+        self._wheel.disarm(upstream)
+
+    def renew(self) -> None:
+        """Closes idle connections; those at work close when they are done if their time is over."""
+        idle, self._idle = self._idle, []
+        for upstream in idle:
+            self._wheel.disarm(upstream)
+            upstream.transport.close()
+
+    def retire(self) -> None:
+        """The endpoint is gone: requests under way finish, no connection is kept."""
+        self._retired = True
+        self.renew()
+
+    def revive(self) -> None:
+        """The endpoint is back."""
+        self._retired = False
+
+    async def _connect(self) -> None:
+        failure = CONNECT_FAILED
+        upstream = None
+        try:
+            async with asyncio.timeout(self.connect_seconds):
+                upstream = await self._dial(self)
+        except TimeoutError:
+            failure = CONNECT_TIMEOUT
+        except IdentityRefused:
+            failure = IDENTITY_REFUSED
+        except (ssl.SSLError, OSError):
+            pass
+        finally:
+            waiter = next(iter(self._waiters), None)
+            if waiter is not None:
+                del self._waiters[waiter]
+            if upstream is None:
+                if waiter is not None:
+                    waiter.connect_failed(failure)
+            elif waiter is not None:
+                waiter.connected(upstream)
+            else:
+                self.take_back(upstream)

@@ -1,0 +1,78 @@
+"""Writes heads and local replies: each is one join, framing headers are always our own."""
+
+from http import HTTPStatus
+from typing import Final
+
+from tulle.actors.proxy.wire.body import CHUNKED
+from tulle.actors.proxy.wire.head import Headers
+from tulle.actors.proxy.wire.request import RequestHead
+from tulle.actors.proxy.wire.response import ResponseHead
+from tulle.policies.reasons import CREDENTIAL_MISSING, REASON_HEADER, Reason
+
+_pair: Final = b": ".join
+_LINE: Final = b"\r\n"
+_END: Final = (b"", b"")
+CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
+CLOSE_LINE: Final = b"connection: close\r\n"
+KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status: b"HTTP/1.1 %d " % status for status in range(100, 1000)
+} | {
+    status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+def request_head(head: RequestHead, added: Headers) -> bytes:
+    """The head to send upstream: origin form, one Host, framing as `head.length` says."""
+    lines = [
+        b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.path, head.authority),
+        *map(_pair, head.headers),
+    ]
+    if added:
+        lines += map(_pair, added)
+    if head.length:
+        lines.append(
+            b"transfer-encoding: chunked"
+            if head.length == CHUNKED
+            else b"content-length: %d" % head.length
+        )
+    elif head.sized:
+        lines.append(b"content-length: 0")
+    lines += _END
+    return _LINE.join(lines)
+
+
+def response_head(head: ResponseHead, framing: bytes, body: bytes = b"") -> bytes:
+    """The head to send to the client, and the part of its body that is here already.
+
+    `framing`: header lines of our own, each with its CRLF.
+    """
+    declared = head.declared
+    return _LINE.join(
+        (
+            _STATUS_LINES[head.status],
+            *head.lines,
+            framing if declared is None else b"content-length: %d\r\n%b" % (declared, framing),
+            body,
+        )
+    )
+
+
+def informational_head(head: ResponseHead) -> bytes:
+    """A 1xx response, passed on."""
+    return _LINE.join((_STATUS_LINES[head.status], *head.lines, b"", b""))
+
+
+def local_reply(reason: Reason, framing: bytes, body: bool) -> bytes:
+    """A whole answer of our own, saying why; `framing` as above; `body` False for HEAD."""
+    text = f"{reason.sentence}\n".encode()
+    lines = [
+        _STATUS_LINES[reason.status],
+        b"%b: %b" % (REASON_HEADER.encode(), reason.name.encode()),
+        b"content-type: text/plain; charset=utf-8",
+        b"content-length: %d" % len(text),
+    ]
+    if reason is CREDENTIAL_MISSING:
+        lines.append(b'proxy-authenticate: Basic realm="tulle"')
+    return _LINE.join([*lines, framing, text if body else b""])

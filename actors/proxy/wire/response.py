@@ -1,0 +1,257 @@
+"""Reads responses off an upstream's bytes: heads through llhttp, bodies by `wire.body`."""
+
+from typing import Final, Protocol
+
+import httptools
+
+from tulle.actors.proxy.wire.body import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    ChunkReader,
+    parse_length,
+    require_chunked,
+)
+from tulle.actors.proxy.wire.head import CRLF, HeadReader, Refused, named_by_connection
+from tulle.policies.reasons import UPSTREAM_PROTOCOL
+
+# Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
+_DROPPED: Final = frozenset(
+    {
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# Phases. Not an enum: its members cost a search per look.
+_IDLE: Final = 0  # no request is unanswered: any byte is a flaw
+_HEAD: Final = 1
+_FIXED: Final = 2
+_CHUNKED: Final = 3
+_UNTIL_CLOSE: Final = 4
+_DEAD: Final = 5
+
+
+class ResponseHead:
+    """A response's head. `lines` are its headers to forward, as they came.
+
+    `length` is what follows: the body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of
+    Content-Length, which a response without a body may have too (HEAD, 304).
+    """
+
+    __slots__ = ("declared", "keep_alive", "length", "lines", "minor", "status")
+
+    def __init__(self, status: int, minor: int, lines: list[bytes]) -> None:
+        self.status = status
+        self.minor = minor
+        self.lines = lines
+        self.length = UNTIL_CLOSE
+        self.declared: int | None = None
+        self.keep_alive = minor == 1
+
+
+class ResponseSink(Protocol):
+    """What a reader tells: `on_informational`..., `on_response`, `on_data`..., `on_end`.
+
+    `on_response` brings the part of the body that came with the head; `ended`: it is all, and
+    `on_end` is not called. `on_flaw` ends it all.
+    """
+
+    def on_informational(self, head: ResponseHead) -> None: ...
+    def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_end(self) -> None: ...
+    def on_flaw(self, detail: str) -> None: ...
+
+
+class ResponseReader(HeadReader):
+    """`expect` a response, feed it the upstream's bytes, `close` it at their end."""
+
+    __slots__ = ("_chunks", "_dropped", "_left", "_no_body", "_phase", "_sink")
+
+    _parser: httptools.HttpResponseParser
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser = httptools.HttpResponseParser(self)
+        self._phase = _IDLE
+        self._sink: ResponseSink | None = None
+        self._no_body = False
+        self._left = 0
+        self._chunks: ChunkReader | None = None
+        self._dropped: list[tuple[int, bytes, bytes]] = []  # line, name, value
+
+    @property
+    def idle(self) -> bool:
+        """The last response is complete, and nothing came after it."""
+        return self._phase == _IDLE
+
+    def expect(self, sink: ResponseSink, method: bytes) -> None:
+        """A request with `method` is on its way; `sink` hears of its response."""
+        self._sink = sink
+        self._no_body = method == b"HEAD"
+        self._phase = _HEAD
+
+    def feed(self, data: bytes) -> None:
+        """Takes what the upstream sent."""
+        sink = self._sink
+        try:
+            while data:
+                phase = self._phase
+                if phase == _HEAD:
+                    data = self._take_response(data)
+                elif phase == _FIXED:
+                    data = self._take_fixed(data)
+                elif phase == _CHUNKED:
+                    data = self._take_chunked(data)
+                elif phase == _UNTIL_CLOSE:
+                    assert sink is not None
+                    sink.on_data(data)
+                    return
+                else:  # more than was asked for: the connection is good for nothing now
+                    self._phase = _DEAD
+                    return
+        except Refused as refused:
+            self._phase = _DEAD
+            if sink is not None:
+                sink.on_flaw(str(refused))
+
+    def close(self) -> bool:
+        """The upstream's bytes ended, in order. True: so the response is complete."""
+        if self._phase != _UNTIL_CLOSE or self._sink is None:
+            return False
+        self._phase = _DEAD
+        self._sink.on_end()
+        return True
+
+    def _take_response(self, data: bytes) -> bytes:
+        rest = self._take_head(data)
+        if rest is None:
+            return b""
+        head = self._finish_head()
+        sink, length = self._sink, head.length
+        assert sink is not None
+        if length or head.declared or self._no_body:
+            # llhttp waits for a body that it does not get to see, or that HEAD does not have.
+            self._parser = httptools.HttpResponseParser(self)
+        if head.status < 200:
+            sink.on_informational(head)
+            return rest
+        if length == len(rest):  # the usual case: all in one read
+            self._phase = _IDLE
+            sink.on_response(head, rest, True)
+            return b""
+        if length == 0:
+            self._phase = _DEAD
+            sink.on_response(head, b"", True)
+            return b""
+        if length > 0:
+            self._phase = _FIXED
+            self._left = length
+        elif length == CHUNKED:
+            self._phase = _CHUNKED
+            self._chunks = ChunkReader()
+        else:
+            self._phase = _UNTIL_CLOSE
+        sink.on_response(head, b"", False)
+        return rest
+
+    def _take_fixed(self, data: bytes) -> bytes:
+        assert self._sink is not None
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+            self._sink.on_data(data)
+        elif len(data) == left:
+            self._phase = _IDLE
+            self._sink.on_data(data)
+            self._sink.on_end()
+        else:
+            self._phase = _DEAD
+            self._sink.on_data(data[:left])
+            self._sink.on_end()
+        return b""
+
+    def _take_chunked(self, data: bytes) -> bytes:
+        assert self._sink is not None and self._chunks is not None
+        piece, rest = self._chunks.feed(data)
+        if rest is not None:
+            self._phase = _DEAD if rest else _IDLE
+        if piece:
+            self._sink.on_data(piece)
+        if rest is not None:
+            self._sink.on_end()
+        return b""
+
+    def _finish_head(self) -> ResponseHead:
+        raw, dropped = self._head, self._dropped
+        self._head = b""
+        self._blank = self._count = 0
+        version = raw[:9]
+        if version != b"HTTP/1.1 " and version != b"HTTP/1.0 ":
+            raise Refused(UPSTREAM_PROTOCOL, f"{version!r} is not HTTP/1.1")
+        status = self._parser.get_status_code()
+        if status < 100 or status == 101:
+            raise Refused(UPSTREAM_PROTOCOL, f"status {status} was not asked for")
+        lines = raw.split(CRLF)
+        head = ResponseHead(status, 1 if version[7] == 0x31 else 0, lines)
+        if dropped:
+            self._dropped = []
+            _apply_dropped(head, dropped)
+        # The status line and what follows the last header.
+        del lines[0], lines[-2:]
+        if self._no_body or status < 200 or status == 204 or status == 304:
+            head.length = 0
+        return head
+
+    def _refuse_upgrade(self) -> None:
+        raise Refused(UPSTREAM_PROTOCOL, "the protocol can't change")
+
+    # Called by httptools.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count = line = self._count + 1
+        name = name.lower()
+        if name in _DROPPED:
+            self._dropped.append((line, name, value))
+
+
+def _apply_dropped(head: ResponseHead, dropped: list[tuple[int, bytes, bytes]]) -> None:
+    """Reads framing and connection options into `head`, and takes their lines out."""
+    codings: list[bytes] = []
+    lengths: list[bytes] = []
+    options: list[bytes] = []
+    for line, name, value in reversed(dropped):
+        del head.lines[line]
+        if name == b"content-length":
+            lengths.append(value.strip())
+        elif name == b"transfer-encoding":
+            codings.append(value.strip())
+        elif name == b"connection" and value != b"keep-alive":
+            options.append(value)
+        elif name == b"connection":
+            head.keep_alive = True
+    if codings:
+        if lengths:
+            raise Refused(UPSTREAM_PROTOCOL, "both Content-Length and Transfer-Encoding")
+        require_chunked(codings, head.minor)
+        head.length = CHUNKED
+    elif lengths:
+        head.declared = head.length = parse_length(lengths)
+    if options:
+        _apply_connection(head, named_by_connection(options))
+
+
+def _apply_connection(head: ResponseHead, options: set[bytes]) -> None:
+    closes = b"close" in options
+    head.keep_alive = not closes and (head.keep_alive or b"keep-alive" in options)
+    if named := options - {b"close", b"keep-alive"}:
+        head.lines[1:-2] = [
+            line for line in head.lines[1:-2] if line.partition(b":")[0].lower() not in named
+        ]
