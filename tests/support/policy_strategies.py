@@ -63,20 +63,17 @@ balancers = st.fixed_dictionaries(
         )
     }
 )
-subsets = st.fixed_dictionaries(
-    {
-        "name": st.sampled_from(["v1", "v2"]),
-        "labels": st.dictionaries(st.just("version"), st.sampled_from(["1", "2"])),
-    },
-    optional={"trafficPolicy": balancers},
-)
-destination_rules = st.fixed_dictionaries(
-    {
-        "host": st.sampled_from([*HOSTS, "*.default.svc.cluster.local"]),
-        "subsets": st.lists(subsets, max_size=2, unique_by=lambda subset: str(subset["name"])),
-    },
-    optional={"trafficPolicy": balancers},
-)
+subset_fields: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(["v1", "v2"]),
+    "labels": st.dictionaries(st.just("version"), st.sampled_from(["1", "2"])),
+}
+subset_options: dict[str, st.SearchStrategy[Any]] = {"trafficPolicy": balancers}
+subsets = st.fixed_dictionaries(subset_fields, optional=subset_options)
+rule_fields: dict[str, st.SearchStrategy[Any]] = {
+    "host": st.sampled_from([*HOSTS, "*.default.svc.cluster.local"]),
+    "subsets": st.lists(subsets, max_size=2, unique_by=lambda subset: str(subset["name"])),
+}
+destination_rules = st.fixed_dictionaries(rule_fields, optional=subset_options)
 server_hosts = st.sampled_from(["*", "*.example", "c.example", "./*", "shop/c.example"])
 gateways = st.fixed_dictionaries(
     {
@@ -129,19 +126,16 @@ def document(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Docu
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """One policy of any kind."""
-    kind, specs = draw(
-        st.sampled_from(
-            [
-                ("VirtualService", virtual_services),
-                ("DestinationRule", destination_rules),
-                ("Gateway", gateways),
-                ("ServiceEntry", service_entries),
-            ]
-        )
-    )
+    specs: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+        "VirtualService": virtual_services,
+        "DestinationRule": destination_rules,
+        "Gateway": gateways,
+        "ServiceEntry": service_entries,
+    }
+    kind = draw(st.sampled_from(sorted(specs)))
     names = ["web", "admin"] if kind == "Gateway" else ["one", "two", "three"]
     namespace, name = draw(st.sampled_from(NAMESPACES)), draw(st.sampled_from(names))
-    return document(kind, namespace, name, draw(specs))
+    return document(kind, namespace, name, draw(specs[kind]))
 
 
 policies = st.builds(Policy, documents(), st.integers(1, 3))

@@ -1,0 +1,44 @@
+"""Istio's own samples: accepted as they are, or refused for what is said not to be there yet."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.policy_mesh import BOOKINFO, service
+from tulle.policies.apply import apply
+from tulle.policies.compile.world import compile_all
+from tulle.policies.parse import parse
+from tulle.policies.world import World
+
+SHARED = Path(os.environ.get("TULLE_SHARED", Path(__file__).parents[3] / "shared"))
+SAMPLES = sorted((SHARED / "istio" / "samples").glob("*/*.yaml"))
+
+REFUSED = {
+    "egress-rule-google-apis.yaml": {
+        "spec.ports[1].protocol",
+        "spec.resolution",
+        "spec.trafficPolicy.portLevelSettings",
+    },
+    "fault-injection-details-v1.yaml": {"spec.http[0].fault"},
+    "virtual-service-ratings-test-abort.yaml": {"spec.http[0].fault"},
+    "virtual-service-ratings-test-delay.yaml": {"spec.http[0].fault"},
+    "tcp-echo-20-v2.yaml": {"spec.tcp"},
+    "tcp-echo-all-v1.yaml": {"spec.servers[0].port.protocol", "spec.tcp"},
+}
+WORLD = World.of((), [*BOOKINFO, service("helloworld", 5000), service("httpbin", 8000)])
+
+# Not a skip: where Istio's samples are not at hand there is no such test.
+if SAMPLES:
+
+    @pytest.mark.parametrize("sample", SAMPLES, ids=[sample.stem for sample in SAMPLES])
+    def test_a_sample_is_accepted_or_refused_for_what_is_not_there_yet(sample: Path) -> None:
+        parsed = parse(sample.read_text(), sample.name)
+        assert parsed.problems == ()
+        outcome = apply(WORLD, parsed.documents, 1)
+        errors = [problem for problem in outcome.problems if problem.severity == "error"]
+        assert {problem.code for problem in errors} <= {"not-supported-yet"}
+        assert {problem.path for problem in errors} == REFUSED.get(sample.name, set())
+        assert all(problem.line > 0 for problem in errors)
+        for config in compile_all(outcome.world).values():
+            assert config.inconsistencies() == []
