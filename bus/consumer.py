@@ -126,7 +126,8 @@ class Consumer:
         now = asyncio.get_running_loop().time
         while not self._broken and now() - self._heard < SILENCE_SECONDS:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), HEARTBEAT_SECONDS)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._wake.wait()
             self._wake.clear()
             if self._flow_reply:
                 reply, self._flow_reply = self._flow_reply, ""

@@ -27,7 +27,9 @@ class Waiting:
     async def next(self, seconds: float) -> Message:
         """The next answer. Raises `NoAnswer` after `seconds`, or why there will be none."""
         try:
-            answer = await asyncio.wait_for(self._answers.get(), seconds)
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
+            async with asyncio.timeout(seconds):
+                answer = await self._answers.get()
         except TimeoutError:
             raise NoAnswer(self.subject, seconds) from None
         if isinstance(answer, BusError):

@@ -83,7 +83,8 @@ class Link:
         while not self._client.is_closed:
             # Asked as well: nats-py may hang or fail on its way to its callback.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), PING_SECONDS)
+                async with asyncio.timeout(PING_SECONDS):
+                    await self._closed.wait()
 
     async def attach(self, interest: Interest) -> None:
         """Subscribes; `round_trip` then proves that the server has it."""
@@ -131,17 +132,26 @@ class Link:
     async def round_trip(self) -> None:
         """Returns when the server has seen all that was sent. Raises `NotConnected`."""
         try:
+            async with asyncio.timeout(ROUND_TRIP_SECONDS):
+                await self._written()
             with _as_not_connected("a ping"):
-                await self._client.flush(ROUND_TRIP_SECONDS)
-        except nats.errors.TimeoutError:
-            # A late pong would end nats-py's reader: this link is not to be used again.
+                await self._ping()
+        except TimeoutError:
             self.abort()
             raise NotConnected("a ping") from None
+
+    async def _ping(self) -> None:
+        """nats-py's flush, which must not be cancelled: a pong that nobody waits for any more ends
+        its reader. For the same reason a link whose pong is late is not used again."""
+        ping = asyncio.create_task(self._client.flush(ROUND_TRIP_SECONDS))
+        ping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(ping)
 
     async def close(self) -> None:
         """Sends what is pending, then closes."""
         with suppress(TimeoutError, OSError, nats.errors.Error):
-            await asyncio.wait_for(self._client.close(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._client.close()
         self.abort()
 
     def abort(self) -> None:
@@ -149,6 +159,13 @@ class Link:
         writer = getattr(self._client._transport, "_io_writer", None)
         if isinstance(writer, asyncio.StreamWriter):
             writer.transport.abort()
+
+    async def _written(self) -> None:
+        """Returns when all is in the socket's hands: nats-py's ping overtakes what it queued."""
+        pause = 0.0
+        while self._client.pending_data_size and self.alive:
+            await asyncio.sleep(pause)
+            pause = 0.002  # the socket is full: don't spin
 
     def _check_version(self) -> None:
         version = self._client.connected_server_version
@@ -173,6 +190,8 @@ def _as_not_connected(action: str) -> Iterator[None]:
     """Turns what nats-py says of a lost connection into `NotConnected`."""
     try:
         yield
+    except TimeoutError:  # an OSError too
+        raise
     except (
         nats.errors.OutboundBufferLimitError,
         nats.errors.ConnectionClosedError,

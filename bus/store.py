@@ -6,8 +6,10 @@ tests/contract runs one suite on both. Values are bytes; messages become bytes i
 - A bucket keeps the last value of each key; a delete stays as an entry without value.
 - Revisions are numbers of the bucket, rising by one per stored change. Revision 0 is "no entry".
 - A commit (`put_all`) is stored whole or not at all, its revisions follow one another.
-- `NoAnswer` of a write leaves open whether it was, or still will be, stored: read back before any
-  retry. A write with an expected revision can be repeated safely: it is stored once at most.
+- `NoAnswer` of a write leaves open whether it was, or still will be, stored; a read right after
+  it may be too early to tell. Repeat it with the same expected revision: it is stored once at
+  most, and a `Conflict` means to read back, it may be one's own first try. A write without
+  expected revision is never repeated.
 - A watch gives what is there, `Ready`, then every later change in order. It may leave out a value
   that was overwritten meanwhile, never the newest. It mends itself when the connection breaks.
 """

@@ -11,10 +11,13 @@ With `@pytest_asyncio.fixture(scope="module", loop_scope="module")` a module sha
 then say `@pytest.mark.asyncio(loop_scope="module")`.
 """
 
+import os
 import secrets
+import signal
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,3 +74,22 @@ async def serve_bus() -> AsyncIterator[BusUnderTest]:
         async with serve(folder / "nats", folder / "creds", subjects) as server:
             async with AsyncExitStack() as opened:
                 yield BusUnderTest(server, subjects, folder / "creds", opened)
+
+
+@contextmanager
+def frozen(server: NatsServer) -> Iterator[None]:
+    """The server hangs while the block runs: it keeps its sockets and does nothing."""
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # The signal reaches its threads one after the other.
+        while any(_state(task) != "T" for task in Path(f"/proc/{pid}/task").iterdir()):
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]

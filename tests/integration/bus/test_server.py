@@ -1,0 +1,129 @@
+"""The embedded nats-server: what it leaves on disk, where it listens, how it fails."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.nats import serve_bus
+from tulle.bus.connection import connect
+from tulle.bus.credentials import Credentials
+from tulle.bus.errors import ServerFailed
+from tulle.bus.permissions import Role
+from tulle.bus.server import NatsServer, serve
+from tulle.bus.subjects import Subjects
+
+SUBJECTS = Subjects("test")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def listening(pid: int) -> set[str]:
+    """The local addresses, in hex, on which a process listens."""
+    held = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    rows = [
+        row.split()
+        for family in ("tcp", "tcp6")
+        for row in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]
+    ]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in held}
+
+
+@pytest.mark.asyncio
+async def test_it_leaves_secrets_to_its_owner_alone(tmp_path: Path) -> None:
+    folder, creds = tmp_path / "nats", tmp_path / "creds"
+    async with serve(folder, creds, SUBJECTS) as server:
+        assert mode(folder) == mode(creds) == 0o700
+        assert mode(folder / "nats.json") == 0o600
+        files = {path.stem: path for path in creds.iterdir()}
+        assert set(files) == set(Role)
+        passwords = set()
+        for role, path in files.items():
+            assert mode(path) == 0o600
+            credentials = Credentials.read(path)
+            assert (credentials.url, credentials.user) == (server.url, role)
+            assert credentials.password not in repr(credentials)
+            passwords.add(credentials.password)
+        assert len(passwords) == len(Role)
+        assert min(map(len, passwords)) >= 22  # 128 bits in base64
+
+
+@pytest.mark.asyncio
+async def test_it_listens_on_loopback_alone() -> None:
+    async with serve_bus() as bus:
+        assert bus.server.pid is not None
+        assert listening(bus.server.pid) == {"0100007F"}
+
+
+@pytest.mark.asyncio
+async def test_it_lets_nobody_in_without_a_password() -> None:
+    async with serve_bus() as bus:
+        host, port = bus.server.url.removeprefix("nats://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await reader.readline()
+        writer.write(b"CONNECT {}\r\nPING\r\n")
+        assert b"Authorization Violation" in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_a_restart_keeps_port_and_users(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats", tmp_path / "creds", SUBJECTS)
+    await server.start()
+    before = server.url, server.pid, server.credentials(Role.PROXY)
+    await server.restart()
+    try:
+        assert (server.url, server.credentials(Role.PROXY)) == (before[0], before[2])
+        assert server.pid not in (None, before[1])
+        async with await connect(server.url, before[2], name="test") as connection:
+            assert connection.connected
+        with pytest.raises(RuntimeError, match="runs already"):
+            await server.start()
+    finally:
+        await server.stop()
+    assert server.pid is None
+    await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_who_watches_it_hears_of_its_death(tmp_path: Path) -> None:
+    async with serve(tmp_path / "nats", tmp_path / "creds", SUBJECTS) as server:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(server.wait(), 5) == -signal.SIGKILL
+        assert server.pid is None
+        url = server.url
+        await server.start()
+        assert server.url == url
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_hangs_is_killed(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats", tmp_path / "creds", SUBJECTS)
+    await server.start()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    await server.stop(0.1)
+    assert await server.wait() == -signal.SIGKILL
+
+
+@pytest.mark.asyncio
+async def test_a_failed_start_shows_the_end_of_the_log(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = NatsServer(tmp_path / "nats", tmp_path / "creds", SUBJECTS, port=port)
+        with pytest.raises(ServerFailed, match="ended at once with status 1") as failed:
+            await server.start()
+    assert "address already in use" in str(failed.value)
+    assert failed.value.log == str(tmp_path / "nats" / "nats.log")
+    assert len(failed.value.output) <= 4096
+    assert server.pid is None
