@@ -29,7 +29,7 @@ class Picture:
         self._documents: dict[str, int] = {}  # revision of each one's entry, deleted ones too
         self._policies: dict[PolicyKey, Policy] = {}
         self._services: dict[str, Service] = {}
-        self._staged: list[Entry] = []
+        self._staged: list[tuple[Entry, Policy | str]] = []  # read already, or why not
         self._answered: dict[str, tuple[LogRecord, int]] = {}
         self._unreadable: dict[str, str] = {}
         self._world: World | None = None
@@ -58,10 +58,10 @@ class Picture:
 
     def on_policies(self, entry: Entry) -> None:
         """An entry of bucket `policies`."""
-        self.position = entry.revision
+        self.position = max(self.position, entry.revision)  # a watch may begin out of order
         kind = keys.parse_key(entry.key).kind
         if kind is keys.KeyKind.DOCUMENT:
-            self._staged.append(entry)
+            self._staged.append((entry, _read(entry)))
             return
         self.flush()
         if kind is keys.KeyKind.LOG and entry.operation is Operation.PUT:
@@ -69,8 +69,8 @@ class Picture:
 
     def flush(self) -> None:
         """What is staged is complete: the watch has given all that was there."""
-        for entry in self._staged:
-            self._on_document(entry)
+        for entry, policy in self._staged:
+            self._on_document(entry, policy)
         self._staged.clear()
 
     def on_registry(self, entry: Entry) -> None:
@@ -89,18 +89,16 @@ class Picture:
         if self._services.get(entry.key) != before:
             self._world = None
 
-    def _on_document(self, entry: Entry) -> None:
+    def _on_document(self, entry: Entry, policy: Policy | str) -> None:
         self._documents[entry.key] = entry.revision
         key = policy_key(entry.key)
+        self._unreadable.pop(entry.key, None)
         if entry.operation is Operation.DELETE:
             self._policies.pop(key, None)
-            self._unreadable.pop(entry.key, None)
+        elif isinstance(policy, str):
+            self._unreadable[entry.key] = policy
         else:
-            try:
-                self._policies[key] = read_policy(entry)
-                self._unreadable.pop(entry.key, None)
-            except ValueError as error:
-                self._unreadable[entry.key] = str(error)
+            self._policies[key] = policy
         self._world = None
 
     def _on_log(self, entry: Entry) -> None:
@@ -125,6 +123,15 @@ def read_policy(entry: Entry) -> Policy:
     # Through JSON: what pydantic calls `object` is plain JSON to policies.
     data = orjson.loads(orjson.dumps(stored.data))
     return Policy.from_stored(data, stored.created_at(entry.revision))
+
+
+def _read(entry: Entry) -> Policy | str:
+    if entry.operation is Operation.DELETE:
+        return ""
+    try:
+        return read_policy(entry)
+    except ValueError as error:
+        return str(error)
 
 
 def policy_key(key: str) -> PolicyKey:
