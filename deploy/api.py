@@ -43,7 +43,7 @@ class Requests(Protocol):
 
 class Api:
     """Requests to one mesh, each sent again with the same id while nobody answers: a new leader
-    takes over within 2.5 s, and nobody carries out an id twice. `retries`: False in tests."""
+    takes over within 2.5 s, and nobody carries out an id twice. `retries`: False: once."""
 
     def __init__(self, mesh: str, requests: Requests, *, retries: bool = True) -> None:
         self.subjects = Subjects(mesh)

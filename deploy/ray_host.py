@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tulle.deploy import processes
@@ -44,14 +44,12 @@ class RayHost:
             )
         self.leader = processes.find(self._process.pid)
 
-    async def event(self) -> Mapping[str, object]:
-        """The next event. Raises `Failure` when there will be none: it has ended."""
+    async def event(self) -> str:
+        """The name of the next event. Raises `Failure` when there will be none: it has ended."""
         assert self._process is not None and self._process.stdout is not None
         while line := await self._process.stdout.readline():
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    return event
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                return str(json.loads(line)["event"])
             _LOG.warning("the Ray host said %r", line)
         status = await self._process.wait()
         raise Failure(f"the Ray host ended with status {status}; {self._log} ends:\n{self._tail()}")

@@ -13,7 +13,7 @@ from tulle.deploy.api import Api
 from tulle.deploy.errors import Failure
 
 _POLL_SECONDS = 0.05
-_ASK_SECONDS = 1.0
+_ASK_SECONDS = 0.3  # whoever does not lead yet does not answer
 
 
 async def until_ready(mesh: Api, http_port: int, said: Callable[[str], None]) -> None:

@@ -35,6 +35,8 @@ READY_SECONDS = 90.0
 END_RAY_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 1.0
 
+_PHASES = {"ray-ready": "Ray", "actors-ready": "actors"}  # of local.py's events
+
 _LOG = logging.getLogger("tulle.up")
 
 
@@ -144,13 +146,14 @@ class Watcher:
         with said_plainly():
             connection = await connect(who.url, who, name="tulle-up")
         async with connection:
-            await until_ready(Api(self._mesh, connection), binding.http_port, self._progress.done)
+            mesh = Api(self._mesh, connection, retries=False)
+            await until_ready(mesh, binding.http_port, self._progress.done)
 
     async def _follow_ray(self) -> None:
         """Raises `Failure` when it ends."""
         while True:
             event = await self._ray.event()
-            self._progress.done(str(event.get("event")))
+            self._progress.done(_PHASES.get(event, event))
 
     async def _start_nats(self) -> None:
         try:
@@ -161,7 +164,12 @@ class Watcher:
         self._note("nats", processes.find(self._nats.pid))
 
     async def _start_ray(self) -> None:
-        await self._ray.start(())
+        arguments = {
+            "--mesh": self._mesh,
+            "--mesh-home": str(self._home.root),
+            "--nats-url": self._nats.url,
+        }
+        await self._ray.start([word for pair in arguments.items() for word in pair])
         self._note("ray", self._ray.leader)
 
     async def _keep_nats(self) -> None:
