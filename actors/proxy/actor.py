@@ -1,0 +1,351 @@
+"""A proxy as an actor: starts itself, follows the bus, opens its doors, drains, and ends.
+
+A thin shell: `machine.py` decides what is held and installed, `plane.py` serves traffic,
+`subscriptions.py`, `identity.py`, `doors.py` and `telemetry.py` are its sides towards the bus, the
+authority, the holder and the collector. Order of start: holder, bus, certificate, first keys,
+doors, `ready`. After that NATS, evaluator and authority may be away: traffic goes on.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final
+
+from tulle.actors.proxy.doors import Doors
+from tulle.actors.proxy.events import (
+    Effect,
+    Event,
+    HostWanted,
+    Install,
+    Read,
+    Ref,
+    RemoveOutbound,
+    Reported,
+    SendStatus,
+    State,
+    Subscribe,
+    Tick,
+    Unsubscribe,
+)
+from tulle.actors.proxy.identity import IdentityKeeper
+from tulle.actors.proxy.machine import ProxyMachine
+from tulle.actors.proxy.plane import Plane
+from tulle.actors.proxy.spec import ProxySpec
+from tulle.actors.proxy.subscriptions import Subscriptions
+from tulle.actors.proxy.telemetry import TelemetrySender
+from tulle.actors.proxy.tls import Identity, server_context
+from tulle.bus.connection import Connection, connect
+from tulle.bus.credentials import Credentials
+from tulle.bus.errors import ConnectFailed
+from tulle.bus.messages import ServiceRecord
+from tulle.bus.subjects import Subjects
+from tulle.bus.subscription import Interest
+from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
+
+DRAIN_SECONDS: Final = {"sidecar": 10.0, "gateway": 30.0}
+RETRY_DOORS: Final = 5.0
+DEFAULT_GATEWAY_PORT: Final = 80
+
+log = logging.getLogger(__name__)
+
+
+class ProxyActor:
+    """Starts itself on the running loop. `exit` ends the process for good."""
+
+    def __init__(
+        self,
+        spec: ProxySpec,
+        exit: Callable[[], None] | None = None,
+        loses: Callable[[Ref], bool] = lambda ref: False,
+    ) -> None:
+        """`loses`: for tests, which changes on the bus are lost on their way here."""
+        self._spec = spec
+        self._exit = exit or leave_ray
+        self._loses = loses
+        self._loop = asyncio.get_running_loop()
+        self._subjects = Subjects(spec.mesh)
+        self._started = time.time()
+        self._machine = ProxyMachine(spec, self._started)
+        self._plane = Plane(spec, loop=self._loop, want_host=self._want_host)
+        self._doors = Doors(
+            spec, self._plane, self._inbound_context, self._on_command, self._on_holder_lost
+        )
+        self._state: State = "starting"
+        self._context: SSLContext | None = None
+        self._keeper: IdentityKeeper | None = None
+        self._connection: Connection | None = None
+        self._subscriptions: Subscriptions | None = None
+        self._telemetry: TelemetrySender | None = None
+        self._events: list[Event] = []
+        self._telling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._installed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._draining: asyncio.Task[None] | None = None
+        self._wanted_doors = _first_doors(spec)
+        self._opening = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._life = self._run(self._live())
+
+    async def health(self) -> None:
+        """Returns once it serves. Raises what ended it."""
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait([ready, self._life], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._life.done():
+            self._life.result()
+
+    async def drain(self) -> None:
+        """Returns when no connection comes and none is left, or its time is over."""
+        if self._draining is None:
+            self._draining = self._run(self._drain())
+        await asyncio.shield(self._draining)
+
+    async def stop(self) -> None:
+        """Ends everything at once, in this process; the holder keeps the sockets."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._doors.close()
+        await self._plane.drain("all", 0)
+        if self._subscriptions is not None:
+            await self._subscriptions.stop()
+        if self._connection is not None:
+            await self._connection.close()
+
+    # The life.
+
+    async def _live(self) -> None:
+        if type(self._loop).__module__ != "uvloop":
+            log.warning("the event loop is not uvloop: proxying costs more")
+        await self._doors.connect()
+        self._connection = connection = await self._connect()
+        self._telemetry = TelemetrySender(
+            connection, self._subjects, self._plane.stats, self._spec.id, self._started
+        )
+        self._keeper = IdentityKeeper(
+            self._spec, connection, self._subjects, self._install_identity, self._report
+        )
+        self._run(self._keeper.run())
+        self._subscriptions = Subscriptions(
+            connection, self._subjects, self._spec.id, self._tell, self._loses
+        )
+        # What the machine asked for before there was a bus.
+        self._tell(Tick())
+        await self._subscriptions.start()
+        await connection.attach(
+            Interest(
+                self._subjects.proxy_command("all", "telemetry"), lambda _: self._want_telemetry()
+            )
+        )
+        connection.on_reconnect(self._want_telemetry)
+        await self._keeper.installed.wait()
+        await self._installed.wait()
+        await self._open_doors()
+        self._become("ready")
+        self._ready.set()
+        _tune_garbage_collection()
+        await self._each_second()
+
+    async def _connect(self) -> Connection:
+        while True:
+            try:
+                credentials = Credentials.read(Path(self._spec.nats_credentials))
+                return await connect(self._spec.nats_url, credentials, name=self._spec.id)
+            except (ConnectFailed, OSError, ValueError) as error:
+                log.warning("not connected yet: error=%s", error)
+                await asyncio.sleep(1.0)
+
+    async def _each_second(self) -> None:
+        retry_at = self._loop.time() + RETRY_DOORS
+        while True:
+            await asyncio.sleep(1.0)
+            await self._send_telemetry()
+            if self._doors.problems and self._loop.time() >= retry_at:
+                retry_at = self._loop.time() + RETRY_DOORS
+                await self._open_doors()
+
+    async def _drain(self) -> None:
+        self._become("draining")
+        seconds = DRAIN_SECONDS[self._spec.role]
+        await self._doors.retire()
+        await self._plane.drain("all", seconds)
+        await self._send_telemetry()
+
+    # The machine.
+
+    def _tell(self, event: Event) -> None:
+        """Handles `event` and performs its effects; an event that these cause comes after."""
+        self._events.append(event)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._events:
+                now = self._loop.time()
+                for effect in self._machine.handle(self._events.pop(0), now):
+                    self._perform(effect)
+        finally:
+            self._telling = False
+        if not self._installed.is_set() and self._machine.has_first_keys():
+            self._installed.set()
+        self._set_timer()
+
+    def _perform(self, effect: Effect) -> None:
+        assert self._subscriptions is not None, "the machine is not told anything before"
+        match effect:
+            case Subscribe(ref):
+                self._subscriptions.subscribe(ref)
+            case Unsubscribe(ref):
+                self._subscriptions.unsubscribe(ref)
+            case Read(ref, number):
+                self._subscriptions.read(ref, number)
+            case Install(what):
+                self._install(what)
+            case RemoveOutbound(host):
+                self._plane.remove_outbound(host)
+            case SendStatus(status):
+                # An ack says that the doors are open, or why not; opening them ends with a report.
+                if not self._opening:
+                    self._subscriptions.send_status(status)
+
+    def _install(
+        self, what: HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord
+    ) -> None:
+        match what:
+            case HostsConfig():
+                self._plane.install_hosts(what)
+            case OutboundConfig():
+                self._plane.install_outbound(what)
+            case InboundConfig():
+                self._plane.install_inbound(what)
+            case ServiceRecord():
+                self._plane.install_service(what)
+            case GatewayConfig():
+                self._plane.install_gateway(what)
+                self._wanted_doors |= {f"gateway:{listener.port}" for listener in what.listeners}
+                if self._ready.is_set() and not self._doors.are_open(self._wanted_doors):
+                    self._open_doors()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._machine.deadline(), self._tell, Tick())
+
+    def _want_host(self, host: str) -> None:
+        self._tell(HostWanted(host))
+
+    # The other sides.
+
+    def _install_identity(self, identity: Identity) -> None:
+        self._context = server_context(identity)
+        self._plane.install_identity(identity)
+
+    def _inbound_context(self) -> SSLContext:
+        assert self._context is not None, "doors open after the certificate is there"
+        return self._context
+
+    def _open_doors(self) -> asyncio.Task[None]:
+        self._opening += 1
+        return self._run(self._open_all())
+
+    async def _open_all(self) -> None:
+        try:
+            for name in sorted(self._wanted_doors, key=lambda name: name != "outbound"):
+                await self._doors.open(name)
+        finally:
+            self._opening -= 1
+        self._report()
+
+    def _become(self, state: State) -> None:
+        self._state = state
+        self._report()
+
+    def _report(self) -> None:
+        """Tells state and problems to the holder and, by the machine's status, to the mesh."""
+        problems = list(self._doors.problems.values())
+        if self._keeper is not None and self._keeper.problem:
+            problems.append(self._keeper.problem)
+        self._doors.tell(self._state, "; ".join(problems))
+        if self._subscriptions is not None:
+            self._tell(Reported(self._state, self._doors.listening, tuple(problems)))
+
+    def _leave(self) -> None:
+        """Once: a holder that said stop may go before this process does."""
+        leave, self._exit = self._exit, lambda: None
+        leave()
+
+    async def _on_command(self, command: str) -> None:
+        """The holder's: of a sidecar `tulle run`, whose app ends."""
+        match command:
+            case "drain_inbound":
+                self._become("draining")
+                self._doors.stop_accepting("inbound")
+                await self._plane.drain("inbound", DRAIN_SECONDS[self._spec.role])
+            case "stop":
+                await self.drain()
+                self._leave()
+            case _:
+                log.warning("unknown command of the holder: %s", command)
+
+    def _on_holder_lost(self) -> None:
+        self._run(self._without_holder())
+
+    async def _without_holder(self) -> None:
+        """A sidecar without its `tulle run` ends; a gateway serves on until a holder is back."""
+        if self._spec.role == "sidecar":
+            log.warning("the holder is gone: draining")
+            await self.drain()
+            self._leave()
+            return
+        await self._doors.connect()
+        await self._doors.reopen()
+        self._become(self._state)
+
+    def _want_telemetry(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.want_all()
+            self._run(self._send_telemetry())
+
+    async def _send_telemetry(self) -> None:
+        if self._telemetry is not None:
+            await self._telemetry.send(self._loop.time())
+
+    def _run(self, work: Coroutine[None, None, None] | Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the proxy failed", exc_info=error)
+
+
+def leave_ray() -> None:
+    """Ends this actor and its process; Ray does not restart it."""
+    import ray
+
+    if ray.is_initialized():
+        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+def _first_doors(spec: ProxySpec) -> set[str]:
+    if spec.role == "gateway":
+        return {f"gateway:{DEFAULT_GATEWAY_PORT}"}
+    return {"outbound", *(f"inbound:{port.service}" for port in spec.ports)}
+
+
+def _tune_garbage_collection() -> None:
+    """What is there by now stays: it is looked at no more, and the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

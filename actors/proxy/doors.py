@@ -1,0 +1,135 @@
+"""The listening sockets of a proxy: asked of its holder, opened in the plane, retired at the end.
+
+Counterparts: actors.holding.holder; `listener.py`. A door that can't be opened is a problem of its
+own and is tried again; the others work.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from ssl import SSLContext
+from typing import Final
+
+from tulle.actors.holding.client import HolderClient, ListenRefused
+from tulle.actors.proxy.listener import Kind, Listener
+from tulle.actors.proxy.plane import Plane
+from tulle.actors.proxy.spec import ProxySpec
+
+RECONNECT_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Doors:
+    """All listeners of one proxy. `context()` gives the inbound TLS context of the moment."""
+
+    def __init__(
+        self,
+        spec: ProxySpec,
+        plane: Plane,
+        context: Callable[[], SSLContext],
+        on_command: Callable[[str], Awaitable[None]],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.problems: dict[str, str] = {}
+        self._spec = spec
+        self._plane = plane
+        self._context = context
+        self._on_command = on_command
+        self._on_lost = on_lost
+        self._holder: HolderClient | None = None
+        self._open: dict[str, tuple[Listener, str]] = {}
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """`outbound 127.0.0.1:4000`, ... for the status."""
+        return tuple(f"{name} {address}" for name, (_, address) in sorted(self._open.items()))
+
+    def are_open(self, names: Collection[str]) -> bool:
+        """Whether all of them are open."""
+        return self._open.keys() >= set(names)
+
+    async def connect(self) -> None:
+        """Returns when the holder knows this proxy; tried again until then."""
+        while True:
+            try:
+                self._holder = await HolderClient.connect(
+                    self._spec.holder, self._spec.id, self._spec.pool, self._on_command, self._lost
+                )
+            except (OSError, TimeoutError) as error:
+                log.warning("no holder: path=%s error=%s", self._spec.holder, error)
+                await asyncio.sleep(RECONNECT_SECONDS)
+            else:
+                self.tell("starting")
+                return
+
+    async def open(self, name: str) -> None:
+        """Opens `name` ("outbound", "inbound:<port>", "gateway:<port>"), unless it is open."""
+        if name in self._open or self._holder is None:
+            return
+        try:
+            sock = await self._holder.listen(name)
+        except (ListenRefused, ConnectionError, TimeoutError) as error:
+            self.problems[name] = f"{name}: {error}"
+            log.warning("not listening: %s", self.problems[name])
+            return
+        self.problems.pop(name, None)
+        address, port = sock.getsockname()[:2]
+        kind, factory = self._protocol(name)
+        context = self._context if kind == "inbound" else None
+        listener = Listener(sock, kind, factory, context)
+        listener.start()
+        self._open[name] = (listener, f"{address}:{port}")
+
+    async def reopen(self) -> None:
+        """With a new holder: the same doors on its sockets, then no more on the old ones."""
+        old, self._open = self._open, {}
+        for name in old:
+            await self.open(name)
+        for name, (listener, address) in old.items():
+            if name in self._open:
+                listener.close()
+            else:
+                self._open[name] = (listener, address)
+
+    def tell(self, state: str, detail: str = "") -> None:
+        """Tells the holder this proxy's state."""
+        if self._holder is not None:
+            self._holder.tell(state, detail)
+
+    async def retire(self) -> None:
+        """Returns when no new connection comes any more and those that came are taken."""
+        if self._holder is not None:
+            try:
+                await self._holder.retire()
+            except (ConnectionError, TimeoutError, ListenRefused) as error:
+                log.warning("not retired by the holder: error=%s", error)
+        self.stop_accepting()
+
+    def stop_accepting(self, kind: str = "") -> None:
+        """Takes no more connections at doors of `kind`, or at all; those that are open go on."""
+        for name, (listener, _) in self._open.items():
+            if name.startswith(kind):
+                listener.stop_accepting()
+
+    def close(self) -> None:
+        """Closes this process's copies; the holder keeps its own for a next proxy."""
+        for listener, _ in self._open.values():
+            listener.close()
+        self._open.clear()
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+    def _lost(self) -> None:
+        self._holder = None
+        self._on_lost()
+
+    def _protocol(self, name: str) -> tuple[Kind, Callable[[], asyncio.Protocol]]:
+        kind, _, port = name.partition(":")
+        if kind == "inbound":
+            return "inbound", partial(self._plane.inbound_protocol, int(port))
+        if kind == "gateway":
+            return "gateway", partial(self._plane.gateway_protocol, int(port))
+        return "outbound", self._plane.outbound_protocol

@@ -1,0 +1,263 @@
+"""Proxies on a real NATS, holder, authority and evaluator: what is applied is what they do."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from tests.support.awaiting import until
+from tests.support.policies_api import GATEWAY, service, virtual_service
+from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
+from tests.support.tiny_app import tiny_app
+from tulle.actors.proxy.events import Ref
+from tulle.actors.proxy.stats import REQUESTS
+from tulle.bus import codec, keys
+from tulle.bus.messages import TelemetryBatch
+from tulle.bus.permissions import Role
+from tulle.bus.subjects import Bucket
+from tulle.bus.subscription import Message
+from tulle.policies.reasons import REASON_HEADER
+
+ROUTE = virtual_service("shop", "destination: {host: reviews}", gateway=True, host="*")
+EXTERNAL = """
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: away}
+spec:
+  hosts: [away.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1, ports: {http: PORT}}]
+"""
+OUTSIDE = virtual_service("shop", "destination: {host: away.example.com}", gateway=True, host="*")
+
+
+@pytest_asyncio.fixture
+async def mesh() -> AsyncIterator[SmallMesh]:
+    async with small_mesh() as mesh:
+        yield mesh
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def app() -> AsyncIterator[int]:
+    async with tiny_app("one") as port:
+        yield port
+
+
+@pytest.mark.asyncio
+async def test_a_gateway_forwards_what_is_applied(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    url = await mesh.gateway()
+    before = await http.get(url)
+    assert (before.status_code, before.headers[REASON_HEADER]) == (404, "no_gateway")
+    policies = await mesh.policies()
+    applied = await policies.apply(GATEWAY + OUTSIDE + EXTERNAL.replace("PORT", str(app)), wait=5)
+    assert applied.ok, applied.problems
+    answer = await http.get(f"{url}/hello")
+    assert answer.status_code == 200 and answer.json()["path"] == "/hello"
+    await policies.delete("Gateway", "bookinfo", wait=5)
+    assert (await http.get(url)).headers[REASON_HEADER] == "no_gateway"
+
+
+@pytest.mark.asyncio
+async def test_from_the_gateway_to_the_app_over_mtls(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    await mesh.serve("reviews", app)
+    url = await mesh.gateway()
+    policies = await mesh.policies()
+    assert (await policies.apply(GATEWAY + ROUTE, wait=5)).ok
+    answer = await http.get(f"{url}/reviews/1")
+    assert answer.status_code == 200, answer.headers
+    headers = answer.json()["headers"]
+    assert "spiffe://cluster.local/ns/istio-system/sa/ingress" in headers["x-forwarded-client-cert"]
+    assert "x-tulle-peer" not in headers
+
+
+@pytest.mark.asyncio
+async def test_a_sidecar_reaches_a_service_on_first_use(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    await mesh.serve("reviews", app)
+    client = await mesh.sidecar("sleep")
+    door = mesh.url(client.id, "outbound")
+    async with httpx2.AsyncClient(proxy=door, trust_env=False) as stranger:
+        assert (await stranger.get("http://reviews:9080/")).status_code == 407
+    proxy = door.replace("http://", f"http://tulle:{PASSWORD}@")
+    async with httpx2.AsyncClient(proxy=proxy, trust_env=False) as through:
+        answer = await through.get("http://reviews:9080/hello")
+        assert answer.status_code == 200 and answer.json()["name"] == "one"
+        unknown = await through.get("http://reviews:81/")
+        assert unknown.headers[REASON_HEADER] == "unknown_port"
+
+
+@pytest.mark.asyncio
+async def test_endpoints_come_and_go_without_a_compile(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    workload = await mesh.serve("reviews", app)
+    url = await mesh.gateway()
+    assert (await (await mesh.policies()).apply(GATEWAY + ROUTE, wait=5)).ok
+    assert (await http.get(url)).status_code == 200
+    await mesh.register(service("reviews"))
+    await _until_status(http, url, 503)
+    await mesh.register(service("reviews", workload))
+    await _until_status(http, url, 200)
+
+
+@pytest.mark.asyncio
+async def test_a_lost_event_is_repaired(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    lost: list[Ref] = []
+    gateway = Ref(Bucket.CONFIG, keys.gateway("ingress"))
+
+    def loses(ref: Ref) -> bool:
+        if ref == gateway:
+            lost.append(ref)
+        return ref == gateway
+
+    url = await mesh.gateway(loses)
+    policies = await mesh.policies()
+    applied = await policies.apply(GATEWAY + OUTSIDE + EXTERNAL.replace("PORT", str(app)), wait=5)
+    assert applied.ok, applied.problems
+    assert lost, "the event was lost on purpose"
+    assert (await http.get(url)).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_status_says_that_every_proxy_is_current(mesh: SmallMesh, app: int) -> None:
+    await mesh.serve("reviews", app)
+    await mesh.gateway()
+    policies = await mesh.policies()
+    await policies.apply(GATEWAY + ROUTE, wait=5)
+    async with asyncio.timeout(5):
+        while not all(p.current for p in (await policies.status()).proxies):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    gateway, sidecar = (await policies.status()).proxies
+    assert (gateway.role, gateway.state, sidecar.role) == ("gateway", "ready", "sidecar")
+    assert gateway.listening[0].startswith("gateway:80 127.0.0.1:")
+    assert [one.split()[0] for one in sidecar.listening] == ["inbound:9080", "outbound"]
+
+
+@pytest.mark.asyncio
+async def test_traffic_and_policy_go_on_after_a_restart_of_nats(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    await mesh.serve("reviews", app)
+    url = await mesh.gateway()
+    policies = await mesh.policies()
+    assert (await policies.apply(GATEWAY + ROUTE, wait=5)).ok
+    await mesh.bus.server.stop()
+    assert (await http.get(url)).status_code == 200
+    await mesh.bus.server.start()
+    async with tiny_app("two") as other:
+        await asyncio.wait_for(mesh.serve("other", other), 20)
+        await _until_applied(mesh, ROUTE.replace("{host: reviews}", "{host: other}"))
+        assert (await http.get(url)).json()["name"] == "two"
+
+
+@pytest.mark.asyncio
+async def test_counters_leave_each_second_and_all_of_them_on_request(
+    mesh: SmallMesh, http: httpx2.AsyncClient
+) -> None:
+    batches: list[TelemetryBatch] = []
+
+    async def hear(message: Message) -> None:
+        batches.append(codec.decode(TelemetryBatch, message.data))
+
+    collector = await mesh.bus.connect(Role.COLLECTOR)
+    await collector.subscribe(mesh.bus.subjects.telemetry_all, hear)
+    url = await mesh.gateway()
+    for _ in range(3):
+        await http.get(url)
+
+    def counted() -> float:
+        series = [one for batch in batches for one in batch.series if one.name == REQUESTS]
+        return series[-1].value if series else 0
+
+    await until(lambda: counted() == 3)
+    batches.clear()
+    await collector.publish(mesh.bus.subjects.proxy_command("all", "telemetry"))
+    await until(lambda: counted() == 3)
+    assert batches[0].full
+
+
+@pytest.mark.asyncio
+async def test_a_sidecar_ends_with_its_holder(mesh: SmallMesh, app: int) -> None:
+    workload = await mesh.sidecar("reviews", app)
+    await mesh.holder.close()
+    await until(lambda: mesh.exited == [workload.id])
+    await mesh.holder.start()
+
+
+@pytest.mark.asyncio
+async def test_the_app_is_drained_inbound_first(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    workload = await mesh.sidecar("reviews", app)
+    assert await mesh.holder.wait_state(workload.id, "ready", 1) == ""
+    await mesh.holder.command(workload.id, "drain_inbound", 5)
+    _, writer = await asyncio.open_connection("127.0.0.1", _port(mesh, workload.id))
+    writer.close()
+    outbound = mesh.url(workload.id, "outbound")
+    async with httpx2.AsyncClient(proxy=outbound, trust_env=False) as client:
+        assert (await client.get("http://reviews/")).status_code == 407, "outbound still answers"
+
+
+@pytest.mark.asyncio
+async def test_a_drained_gateway_lets_its_requests_end(
+    mesh: SmallMesh, http: httpx2.AsyncClient
+) -> None:
+    url = await mesh.gateway()
+    assert (await http.get(url)).status_code == 404
+    [gateway] = mesh.proxies
+    drain = asyncio.create_task(gateway.drain())
+    answer = await http.get(url)
+    assert answer.headers.get("connection") == "close"
+    await asyncio.wait_for(drain, 10)
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_can_not_be_opened_is_said(mesh: SmallMesh) -> None:
+    await mesh.gateway()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        mesh.ports["gateway:81"] = busy.getsockname()[1]
+        policies = await mesh.policies()
+        answer = await policies.apply(GATEWAY.replace("80", "81"), wait=5)
+    assert answer.ok, "the rest works"
+    assert ["warning"] == [one.severity for one in answer.problems if "gateway:81" in one.message]
+    [status] = (await policies.status()).proxies
+    assert "gateway:81" in status.problems[0]
+    async with asyncio.timeout(10):
+        while (await policies.status()).proxies[0].problems:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+def _port(mesh: SmallMesh, proxy: str) -> int:
+    return mesh.holder.addresses(proxy)["inbound:9080"][1]
+
+
+async def _until_status(http: httpx2.AsyncClient, url: str, status: int) -> None:
+    async with asyncio.timeout(5):
+        while (await http.get(url)).status_code != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def _until_applied(mesh: SmallMesh, text: str) -> None:
+    policies = await mesh.policies()
+    async with asyncio.timeout(15):
+        while not (await policies.apply(text, wait=5, request="again")).ok:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
