@@ -92,8 +92,8 @@ def _outcome(
 def _new_elsewhere(before: World, after: World, documents: Iterable[Document]) -> list[Problem]:
     """Problems that the change makes for policies which it does not name: a subset that is gone."""
     named = {PolicyKey(d.kind, d.namespace, d.name) for d in documents}
-    old, new = _all_references(before, named), _all_references(after, named)
-    return [problem for problem in new if problem not in set(old)]
+    known = set(_all_references(before, named))
+    return [problem for problem in _all_references(after, named) if problem not in known]
 
 
 def _all_references(world: World, without: set[PolicyKey]) -> list[Problem]:

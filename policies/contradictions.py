@@ -70,6 +70,7 @@ def _virtual_service(document: Document, service: VirtualService) -> Iterator[Pr
     for position, rule in enumerate(service.http):
         yield from _http_route(document, ("spec", "http", position), rule)
     yield from _never_taken(document, service.http)
+    yield from _never_matching(document, service)
 
 
 def _http_route(document: Document, path: Path, rule: HttpRoute) -> Iterator[Problem]:
@@ -128,6 +129,16 @@ def _never_taken(document: Document, rules: Iterable[HttpRoute]) -> Iterator[Pro
             yield document.problem("contradiction", ("spec", "http", position), message, "warning")
         elif not rule.match:
             taken_by = position
+
+
+def _never_matching(document: Document, service: VirtualService) -> Iterator[Problem]:
+    bound = service.gateways or ("mesh",)
+    for position, rule in enumerate(service.http):
+        for number, match in enumerate(rule.match):
+            path = ("spec", "http", position, "match", number, "gateways")
+            if match.gateways and not set(match.gateways) & set(bound):
+                message = f"never holds: this VirtualService is bound to {listed(bound)} alone"
+                yield document.problem("contradiction", path, message, "warning")
 
 
 def _gateway_names(document: Document, path: Path, names: Iterable[str]) -> Iterator[Problem]:

@@ -17,7 +17,8 @@ from tulle.policies.problems import Code, Path, Problem, Severity, did_you_mean,
 from tulle.policies.resources.fields import allowed_at
 from tulle.policies.resources.kinds import KINDS, NETWORKING, NOT_YET, VERSIONS, Kind, Spec
 from tulle.policies.resources.meta import SERVER_SIDE, Envelope
-from tulle.policies.yamltext import Json, Tree, read_yaml
+from tulle.policies.yamlscalar import Json
+from tulle.policies.yamltext import Tree, read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,10 +30,10 @@ class Document:
     kind: Kind
     namespace: str
     name: str
-    data: Mapping[str, Json]
-    resource: Spec
+    data: Mapping[str, Json] = field(repr=False)
+    resource: Spec = field(repr=False, compare=False)  # says what data says
     file: str = field(default="", compare=False)
-    lines: Mapping[Path, int] = field(default_factory=dict, compare=False)
+    lines: Mapping[Path, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem, listed
 from tulle.policies.resources.kinds import Kind
-from tulle.policies.yamltext import Json
+from tulle.policies.yamlscalar import Json
 
 
 @dataclass(frozen=True, slots=True)

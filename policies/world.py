@@ -10,7 +10,8 @@ from typing import NamedTuple
 from tulle.policies.config import Labels
 from tulle.policies.parse import Document, read_document
 from tulle.policies.resources.kinds import Kind
-from tulle.policies.yamltext import Json, Tree
+from tulle.policies.yamlscalar import Json
+from tulle.policies.yamltext import Tree
 
 
 class PolicyKey(NamedTuple):

@@ -1,37 +1,23 @@
 """YAML text -> plain JSON values with the line of every field.
 
 Built on libyaml's events, not on PyYAML's composer: without recursion, no text can overflow the
-stack; depth, size and the expansion of aliases are bounded; scalars are read as Kubernetes reads
-them (no dates, no base 60), so that what is stored is JSON. Counterpart: `parse.py`, which knows
-the kinds.
+stack; depth, size and the expansion of aliases are bounded. Counterparts: `yamlscalar.py` reads
+scalars, `parse.py` knows the kinds.
 """
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import yaml
 
 from tulle.policies.problems import Code, Path
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+from tulle.policies.yamlscalar import Json, plain_scalar
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 MAX_RESTARTS = 20
 
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_OCTAL = re.compile(r"([-+]?)0o?([0-7]+)")
-_HEX = re.compile(r"([-+]?)0x([0-9a-fA-F]+)")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
-}
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
 _CORE_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
@@ -256,29 +242,3 @@ class _Reader:
         if not top.skip_value and top.key is not None:
             top.container[top.key] = value
         top.key = None
-
-
-def plain_scalar(text: str) -> Json:
-    """An unquoted scalar as JSON. Raises ValueError for numbers that JSON can't say."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if not text[0].isascii() or text[0] not in "+-.0123456789" or len(text) > 400:
-        return text
-    if _INT.fullmatch(text):
-        return _bounded(int(text))
-    if (octal := _OCTAL.fullmatch(text)) is not None:
-        return _bounded(int(octal[1] + octal[2], 8))
-    if (hexadecimal := _HEX.fullmatch(text)) is not None:
-        return _bounded(int(hexadecimal[1] + hexadecimal[2], 16))
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        if math.isinf(number):
-            raise ValueError(f"{text} is no number that JSON can hold; quote it if it is a string")
-        return number
-    return text
-
-
-def _bounded(number: int) -> int:
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"{number} is over 64 bits; quote it if it is a string")
-    return number

@@ -36,7 +36,7 @@ def compile_outbound(inputs: OutboundInputs) -> OutboundConfig:
     backend = inputs.backend
     builder = inputs.destinations.clusters()
     ports: list[PortRoutes] = []
-    for port in backend.ports or PLAIN_HTTP:
+    for port in backend.ports if backend.known else PLAIN_HTTP:
         routes: tuple[Route, ...] = ()
         if inputs.routes is not None and port.protocol == "http":
             cluster_of = builder.for_port(inputs.routes, port.number)

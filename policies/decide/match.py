@@ -22,15 +22,14 @@ def compile_matches(matches: Sequence[HttpMatch]) -> RequestTest | None:
     tests = [_compile_match(match) for match in matches]
     if not tests or None in tests:
         return None
+    if all(_asks_for_plain_path(match) for match in matches):
+        return _any_path([match.uri for match in matches if match.uri is not None])
     if len(tests) == 1:
         return tests[0]
-    exact = _exact_paths(matches)
-    if exact is not None:
-        return lambda method, path, authority, headers: path in exact
     alternatives = tuple(test for test in tests if test is not None)
 
     def any_holds(method: bytes, path: bytes, authority: bytes, headers: Headers) -> bool:
-        for test in alternatives:  # noqa: SIM110: a loop is half the cost of any()
+        for test in alternatives:  # a loop: half the cost of any()
             if test(method, path, authority, headers):
                 return True
         return False
@@ -66,11 +65,22 @@ def header_value(headers: Headers, name: bytes) -> bytes | None:
     return values[0] if len(values) == 1 else b",".join(values)
 
 
-def _exact_paths(matches: Sequence[HttpMatch]) -> frozenset[bytes] | None:
-    """The paths, when all that `matches` ask is that the path is exactly one of them."""
-    paths = [match.uri.value for match in matches if match.uri is not None]
-    plain = [HttpMatch(uri=StringMatch("exact", path)) for path in paths]
-    return frozenset(path.encode() for path in paths) if plain == list(matches) else None
+def _asks_for_plain_path(match: HttpMatch) -> bool:
+    """Whether all that it asks is that the path is, or begins with, a text."""
+    uri = match.uri
+    plain = uri is not None and uri.kind in ("exact", "prefix") and not uri.ignore_case
+    return plain and match == HttpMatch(uri=uri)
+
+
+def _any_path(uris: Sequence[StringMatch]) -> RequestTest:
+    """One test for any number of plain paths."""
+    exact = frozenset(uri.value.encode() for uri in uris if uri.kind == "exact")
+    prefixes = tuple(uri.value.encode() for uri in uris if uri.kind == "prefix")
+    if not prefixes:
+        return lambda method, path, authority, headers: path in exact
+    if not exact:
+        return lambda method, path, authority, headers: path.startswith(prefixes)
+    return lambda method, path, authority, headers: path in exact or path.startswith(prefixes)
 
 
 def _compile_match(match: HttpMatch) -> RequestTest | None:
@@ -84,7 +94,7 @@ def _compile_match(match: HttpMatch) -> RequestTest | None:
         return lambda m, p, a, h: first(m, p, a, h) and second(m, p, a, h)
 
     def all_hold(method: bytes, path: bytes, authority: bytes, headers: Headers) -> bool:
-        for test in tests:  # noqa: SIM110: a loop is half the cost of all()
+        for test in tests:  # a loop: half the cost of all()
             if not test(method, path, authority, headers):
                 return False
         return True

@@ -1,7 +1,14 @@
 """Apply and delete as functions of a world: all or nothing."""
 
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import policy_strategies
 from tests.support.policy_mesh import BOOKINFO, applied, parsed
 from tulle.policies.apply import apply, delete
+from tulle.policies.parse import Document
 from tulle.policies.world import PolicyKey, World
 
 RULE = """\
@@ -93,3 +100,57 @@ def test_problems_that_were_there_before_are_not_said_again() -> None:
         "host: reviews", "host: ratings"
     )
     assert apply(world, parsed(other).documents, 2).problems == ()
+
+
+junk = st.sampled_from(["", "*", "a", "a b", "*.", "mesh", "a/b", "/", "x" * 300, "é", "A.b", "|"])
+junk_lists = st.lists(junk, max_size=3)
+junk_destinations = st.fixed_dictionaries({"host": junk}, optional={"subset": junk})
+JUNK: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "VirtualService": {
+        "hosts": junk_lists,
+        "gateways": junk_lists,
+        "http": st.lists(
+            st.fixed_dictionaries(
+                {"route": st.lists(st.fixed_dictionaries({"destination": junk_destinations}))}
+            ),
+            max_size=2,
+        ),
+    },
+    "DestinationRule": {
+        "host": junk,
+        "subsets": st.lists(st.fixed_dictionaries({"name": junk}), max_size=3),
+    },
+    "Gateway": {
+        "servers": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "hosts": junk_lists,
+                    "port": st.fixed_dictionaries(
+                        {"number": st.integers(0, 2), "name": junk, "protocol": junk}
+                    ),
+                }
+            ),
+            max_size=2,
+        ),
+        "selector": st.dictionaries(junk, junk, max_size=1),
+    },
+    "ServiceEntry": {"hosts": junk_lists.filter(lambda hosts: bool(hosts) and "*" not in hosts)},
+}
+
+
+@st.composite
+def junk_documents(draw: st.DrawFn) -> Document:
+    """What fits the schema and may make no sense at all."""
+    kind = draw(st.sampled_from(sorted(JUNK)))
+    spec = draw(st.fixed_dictionaries(JUNK[kind]))
+    return policy_strategies.document(kind, "default", draw(st.sampled_from("ab")), spec)
+
+
+@given(policy_strategies.worlds, st.lists(junk_documents(), min_size=1, max_size=4))
+@settings(max_examples=60)
+def test_no_document_makes_apply_raise(world: World, documents: list[Document]) -> None:
+    outcome = apply(world, documents, 4)
+    assert outcome.ok or outcome.world is world
+    assert all(str(problem) for problem in outcome.problems)
+    after = delete(outcome.world, [policy.key for policy in outcome.world.policies])
+    assert after.ok and after.world.policies == ()

@@ -131,6 +131,13 @@ def test_what_makes_sense(kind: str, spec: str) -> None:
             "spec.http[1]",
             "never taken: http[0] has no match",
         ),
+        (
+            "VirtualService",
+            "hosts: [a]\nhttp: [{match: [{gateways: [web]}], route: [{destination: {host: a}}]}]",
+            "contradiction",
+            "spec.http[0].match[0].gateways",
+            "never holds: this VirtualService is bound to mesh alone",
+        ),
         ("DestinationRule", "host: a b", "schema", "spec.host", "DNS name"),
         (
             "DestinationRule",
@@ -222,4 +229,4 @@ def test_what_does_not(kind: str, spec: str, code: str, path: str, message: str)
     assert (problem.code, problem.path) == (code, path)
     assert message in problem.message
     assert problem.line >= 4
-    assert problem.severity == ("warning" if "never taken" in message else "error")
+    assert problem.severity == ("warning" if message.startswith("never") else "error")

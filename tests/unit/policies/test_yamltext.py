@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tulle.policies import yamltext
-from tulle.policies.yamltext import Json, plain_scalar, read_yaml
+from tulle.policies.yamlscalar import Json, plain_scalar
+from tulle.policies.yamltext import read_yaml
 
 json_values = st.recursive(
     st.none()

@@ -59,12 +59,15 @@ def test_matches_mean_what_they_say(
     assert (True if test is None else test(*request)) == expected
 
 
-@given(st.lists(words, min_size=2, max_size=4), words)
-def test_many_exact_paths_are_one_look_up(paths: list[str], path: str) -> None:
-    matches = [HttpMatch(uri=StringMatch("exact", text)) for text in paths]
+@given(st.lists(words), st.lists(words), words)
+def test_plain_paths_are_one_look_up(exact: list[str], prefixes: list[str], path: str) -> None:
+    matches = [HttpMatch(uri=StringMatch("exact", text)) for text in exact]
+    matches += [HttpMatch(uri=StringMatch("prefix", text)) for text in prefixes]
     test = compile_matches(matches)
-    assert test is not None
-    assert test(b"", path.encode(), b"", []) == (path in paths)
+    expected = path in exact or any(path.startswith(prefix) for prefix in prefixes)
+    assert (True if test is None else test(b"", path.encode(), b"", [])) == (
+        expected or not matches
+    )
 
 
 def test_a_regex_must_match_the_whole_value() -> None:
