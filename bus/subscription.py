@@ -50,6 +50,7 @@ class Subscription:
     def __init__(self, subject: str, handler: Handler, queue: str = "", pending: int = PENDING):
         self.interest = Interest(subject, self._take, queue)
         self.dropped = 0
+        self._stopped = False
         self._handler = handler
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(pending)
         self._task = asyncio.create_task(self._handle(), name=f"subscription {subject}")
@@ -60,6 +61,7 @@ class Subscription:
 
     async def stop(self) -> None:
         """Ends the handler, in the middle if need be, and drops what waits."""
+        self._stopped = True  # a handler that stops itself: there may be no wait to cancel
         self._task.cancel()
         if self._task is not asyncio.current_task():
             await asyncio.wait([self._task])
@@ -77,7 +79,7 @@ class Subscription:
                 )
 
     async def _handle(self) -> None:
-        while True:
+        while not self._stopped:
             message = await self._waiting.get()
             try:
                 await self._handler(message)
