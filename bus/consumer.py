@@ -17,6 +17,7 @@ import orjson
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Forbidden, StoreRefused, StoreReplaced
 from tulle.bus.subscription import Interest, Message
+from tulle.bus.tasks import end_task
 
 HEARTBEAT_SECONDS: Final = 5
 SILENCE_SECONDS: Final = 3.0 * HEARTBEAT_SECONDS
@@ -76,8 +77,7 @@ class Consumer:
     async def __aexit__(self, *_: object) -> None:
         self._connection.forget_reconnect(self._break)
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end_task(self._task)
         await self._remove()
 
     async def _run(self) -> None:

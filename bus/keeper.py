@@ -14,6 +14,7 @@ from tulle.bus.credentials import Credentials
 from tulle.bus.errors import ConnectFailed, Forbidden, NotConnected
 from tulle.bus.link import Link
 from tulle.bus.subscription import Interest
+from tulle.bus.tasks import end_task
 
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
@@ -61,8 +62,7 @@ class Keeper:
     async def close(self) -> None:
         """Ends it, after sending what is pending."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end_task(self._task)
         link, self._link = self._link, None
         if link is not None:
             await link.close()

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tulle.bus.tasks import end_task
+
 PENDING: Final = 8192
 """How many messages may wait for a handler unless said otherwise."""
 
@@ -62,9 +64,7 @@ class Subscription:
     async def stop(self) -> None:
         """Ends the handler, in the middle if need be, and drops what waits."""
         self._stopped = True  # a handler that stops itself: there may be no wait to cancel
-        self._task.cancel()
-        if self._task is not asyncio.current_task():
-            await asyncio.wait([self._task])
+        await end_task(self._task)
 
     def _take(self, message: Message) -> None:
         try:
