@@ -60,7 +60,8 @@ class HolderClient:
         sock.setblocking(False)
         try:
             loop = asyncio.get_running_loop()
-            await asyncio.wait_for(loop.sock_connect(sock, path), timeout)
+            async with asyncio.timeout(timeout):
+                await loop.sock_connect(sock, path)
         except BaseException:
             sock.close()
             raise
@@ -106,7 +107,8 @@ class HolderClient:
         self._pending[request] = answer
         self._channel.send({**question, "id": request})
         try:
-            return await asyncio.wait_for(answer, seconds)
+            async with asyncio.timeout(seconds):
+                return await answer
         except TimeoutError:
             op = question["op"]
             raise TimeoutError(f"the holder did not answer {op} within {seconds:g} s") from None

@@ -151,7 +151,8 @@ class Holder:
         waiting = (proxy, state, reached)
         self._waiting.add(waiting)
         try:
-            return await asyncio.wait_for(reached, timeout)
+            async with asyncio.timeout(timeout):
+                return await reached
         except TimeoutError:
             now = self.state(proxy)
             said = f"it says {now[0]!r}: {now[1] or 'no detail'}" if now else "it is not there"
@@ -178,7 +179,8 @@ class Holder:
         connection.commands[command] = done
         connection.send({"op": "command", "id": command, "command": name})
         try:
-            await asyncio.wait_for(done, timeout)
+            async with asyncio.timeout(timeout):
+                await done
         except TimeoutError:
             raise TimeoutError(f"proxy {proxy}: {name} not done within {timeout:g} s") from None
         finally:
