@@ -134,7 +134,7 @@ class CollectorActor:
         )
 
     async def _metrics(self, request: Request) -> Response:
-        sums = list(self._totals.sums())
+        sums = [*self._totals.sums(), *self._totals.of_proxies()]
         own = [
             ("tulle_telemetry_proxies", float(self._totals.proxies)),
             ("tulle_telemetry_series_refused_total", float(self._totals.refused)),

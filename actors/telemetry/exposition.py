@@ -14,6 +14,7 @@ from tulle.actors.telemetry.totals import SeriesKey, Value
 
 _HELP = {
     "istio_requests": "Requests that proxies handled.",
+    "tulle_requests": "Requests that each proxy handled.",
     "istio_request_duration_milliseconds": "Durations of these requests, in milliseconds.",
 }
 _BOUNDS = (*(f"{bound:.15g}" for bound in BOUNDS), "+Inf")

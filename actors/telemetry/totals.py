@@ -8,6 +8,7 @@ therefore never fall while this collector lives.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from tulle.actors.proxy.stats import REQUESTS
 from tulle.bus.messages import Series, TelemetryBatch
 
 MAX_SERIES = 100_000
@@ -17,6 +18,8 @@ ENDED_AFTER = 3600.0
 
 Proxies send all of it every 30 s. One that comes back after that long would be counted twice.
 """
+
+REQUESTS_OF_PROXY = "tulle_requests_total"
 
 Labels = tuple[tuple[str, str], ...]
 SeriesKey = tuple[str, Labels]
@@ -94,6 +97,12 @@ class Totals:
         for life in self._lives.values():
             _add_all(sums, life.values.items())
         yield from sorted(sums.items(), key=lambda item: item[0])
+
+    def of_proxies(self) -> Iterator[tuple[SeriesKey, Value]]:
+        """How many requests each living proxy has handled, sorted; Istio's labels don't say."""
+        for proxy, life in sorted(self._lives.items()):
+            handled = sum(v.value for (name, _), v in life.values.items() if name == REQUESTS)
+            yield (REQUESTS_OF_PROXY, (("proxy", proxy),)), Value(handled)
 
     def _set(self, life: Life, series: Series) -> None:
         key = (series.name, tuple(sorted(series.labels.items())))

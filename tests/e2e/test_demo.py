@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,24 @@ def test_the_demo_holds() -> None:
     assert report["requests"]["failed"] == 0
     for step, names in CHECKS.items():
         assert names <= {check["name"] for check in report["checks"] if check["step"] == step}
+    assert folders() - before == set()
+    assert _leftovers() == []
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_ends_a_demo_that_is_starting_and_leaves_nothing() -> None:
+    before = folders()
+    demo = subprocess.Popen([*TULLE, "demo", "--json"], stderr=subprocess.PIPE, text=True)
+    try:
+        while not any((home / "default" / "nats").exists() for home in folders() - before):
+            assert demo.poll() is None
+            time.sleep(0.05)
+        demo.send_signal(signal.SIGINT)
+        _, err = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+    assert demo.returncode == 130
+    assert "interrupted" in err
     assert folders() - before == set()
     assert _leftovers() == []
 

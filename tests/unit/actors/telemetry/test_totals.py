@@ -28,6 +28,16 @@ def test_values_are_absolute_and_twice_is_harmless() -> None:
     assert dict(totals.sums()) == {A: Value(5)}
 
 
+def test_each_living_proxys_requests_are_told_apart() -> None:
+    totals = Totals()
+    for proxy, code, value in (("p", "200", 3), ("p", "503", 1), ("q", "200", 4)):
+        series = Series(name="istio_requests_total", labels={"code": code}, value=value)
+        totals.add(TelemetryBatch(proxy=proxy, started=1, series=[series]))
+    totals.add(histogram(1, 2))
+    requests = {dict(labels)["proxy"]: value.value for (_, labels), value in totals.of_proxies()}
+    assert requests == {"p": 4, "q": 4, "[1, 2]": 0}
+
+
 def test_proxies_add_up() -> None:
     totals = Totals()
     totals.add(batch(3, proxy="p"))
