@@ -35,7 +35,7 @@ def test_each_living_proxys_requests_are_told_apart() -> None:
         totals.add(TelemetryBatch(proxy=proxy, started=1, series=[series]))
     totals.add(histogram(1, 2))
     requests = {dict(labels)["proxy"]: value.value for (_, labels), value in totals.of_proxies()}
-    assert requests == {"p": 4, "q": 4, "[1, 2]": 0}
+    assert requests == {"p": 4, "q": 4, "(1, 2)": 0}
 
 
 def test_proxies_add_up() -> None:
