@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from tests.support.control import control_spec
 from tests.support.nats import BusUnderTest, serve_bus
+from tests.support.workloads import port, start_request
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.authority.tickets import verify_ticket
 from tulle.actors.supervisor.actor import SupervisorActor
@@ -29,7 +30,6 @@ from tulle.bus.messages import (
     Lease,
     MeshRequest,
     PoolRecord,
-    PortMap,
     ProxyStatus,
     Request,
     ScaleRequest,
@@ -156,25 +156,6 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def start_request(
-    *, version: str = "v1", id: str = "", port: int = 9080, protocol: str = "http"
-) -> StartRequest:
-    return StartRequest(
-        id=id or new_id(),
-        service="reviews",
-        version=version,
-        ports=[
-            PortMap.model_validate(
-                {"app": 8000, "service": port, "protocol": protocol, "inbound": 15006}
-            )
-        ],
-        outbound=15001,
-        holder="/run/holder.sock",
-        credential_sha256="0" * 64,
-        nodes=["node-0", "node-1"],
-    )
-
-
 @pytest_asyncio.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with serve_bus() as bus:
@@ -231,9 +212,9 @@ async def test_what_contradicts_the_service_is_refused(world: World) -> None:
     await world.started()
     other_account = await world.start(start_request(), account="other")
     assert "use --service-account reviews" in other_account.problems[0].message
-    other_port = await world.start(start_request(port=9081))
+    other_port = await world.start(start_request(ports=[port(9081)]))
     assert "9080/http" in other_port.problems[0].message
-    other_protocol = await world.start(start_request(protocol="tcp"))
+    other_protocol = await world.start(start_request(ports=[port(protocol="tcp")]))
     assert "9080/tcp" in other_protocol.problems[0].message
     assert len(await world.workloads()) == 1
 

@@ -1,0 +1,54 @@
+"""What a proxy is told: all that is desired, and a ticket that the authority takes."""
+
+from tests.support.identities import TICKET_KEY
+from tests.support.workloads import port, start_request
+from tulle.actors.authority.tickets import Ticket, verify_ticket
+from tulle.actors.control import ControlSpec
+from tulle.actors.proxy.spec import PortSpec
+from tulle.actors.supervisor.pools import INGRESS
+from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.bus.messages import DesiredWorkload
+
+NOW = 1_700_000_000.0
+SPECS = ProxySpecs(
+    ControlSpec(
+        role="supervisor",
+        id="1",
+        mesh="test",
+        nats_url="nats://127.0.0.1:4222",
+        nats_credentials="/home/creds/supervisor.json",
+        proxy_credentials="/home/creds/proxy.json",
+        home="/home",
+        leaf_ttl_seconds=60.0,
+    ),
+    TICKET_KEY,
+)
+
+
+def test_a_sidecar_is_told_what_its_workload_asked_for() -> None:
+    request = start_request(ports=[port(name="web")], labels={"tier": "web"})
+    desired = DesiredWorkload(
+        id="reviews-v1-abcde", namespace="shop", account="reviewer", request=request
+    )
+    spec = SPECS.sidecar(desired, "node-1", NOW)
+    assert (spec.id, spec.role, spec.node) == ("reviews-v1-abcde", "sidecar", "node-1")
+    assert spec.spiffe_id == "spiffe://cluster.local/ns/shop/sa/reviewer"
+    assert spec.ports == (PortSpec(service=9080, app=8000, name="web", protocol="http"),)
+    assert spec.labels == (("app", "reviews"), ("tier", "web"), ("version", "v1"))
+    assert (spec.holder, spec.credential_sha256) == (request.holder, request.credential_sha256)
+    assert (spec.folder, spec.leaf_ttl_seconds) == ("/home/proxies/reviews-v1-abcde", 60.0)
+    ticket = verify_ticket(TICKET_KEY, spec.ticket, NOW)
+    assert ticket == Ticket("reviews-v1-abcde", "shop", "reviewer", NOW)
+
+
+def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
+    spec = SPECS.gateway(INGRESS, "ingress-abcde", NOW)
+    assert (spec.role, spec.pool, spec.service, spec.node) == ("gateway", "ingress", "ingress", "")
+    assert spec.holder == "/home/holder.sock"
+    assert dict(spec.labels) == {"istio": "ingressgateway", "app": "istio-ingressgateway"}
+    ticket = verify_ticket(TICKET_KEY, spec.ticket, NOW)
+    assert ticket == Ticket("ingress-abcde", "istio-system", "istio-ingressgateway", NOW)
+
+
+def test_proxies_get_the_credentials_of_proxies() -> None:
+    assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/creds/proxy.json"
