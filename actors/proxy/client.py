@@ -6,6 +6,7 @@ import struct
 from typing import Final, Protocol, cast
 
 from tulle.actors.proxy.exchange import Exchange
+from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.wheel import NOT_ARMED, Wheel
 from tulle.actors.proxy.wire.compose import CLOSE_LINE, local_reply
@@ -19,15 +20,22 @@ LINGER_SECONDS: Final = 2.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
+def forwarded_line(addresses: bytes) -> bytes:
+    """What a gateway says about its clients, the nearest last."""
+    return b"x-forwarded-for: %b\r\nx-forwarded-proto: http" % addresses
+
+
 class Edge(Protocol):
     """Decides about requests of one listener. Of `draining` edges each answer is the last."""
 
     draining: bool
-    connections: set["ClientConnection"]
     unrouted: Recorder
 
     def greet(self, client: "ClientConnection") -> bool:
         """A client connected; False: not one to talk to."""
+
+    def part(self, client: "ClientConnection") -> None:
+        """A connection is gone."""
 
     def admit(self, exchange: Exchange) -> None:
         """Decides: calls `forward`, `refuse` or `park`."""
@@ -46,8 +54,10 @@ class ClientConnection(asyncio.Protocol):
         "_reading_paused",
         "_waiting_body",
         "edge",
-        "peer",
+        "forwarded",
+        "outbox",
         "peername",
+        "principal",
         "slot",
         "transport",
         "wheel",
@@ -55,12 +65,14 @@ class ClientConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, edge: Edge, wheel: Wheel) -> None:
+    def __init__(self, edge: Edge, wheel: Wheel, outbox: Outbox) -> None:
         self.edge = edge
         self.wheel = wheel
+        self.outbox = outbox
         self.slot = NOT_ARMED
         self.peername = b""  # address of the client
-        self.peer: object = None  # what the edge knows of the client
+        self.forwarded = b""  # the header lines that a gateway adds
+        self.principal = ""  # the SPIFFE id that the client proved
         self._reader = RequestReader(self)
         self._exchange: Exchange | None = None
         self._began = 0.0  # when the head began, or the wait for it
@@ -90,7 +102,10 @@ class ClientConnection(asyncio.Protocol):
         if not exchange.keep:
             self._close(exchange.request_done)
         elif not self._full:
-            self._proceed()
+            self._began = self.wheel.now
+            self._reader.proceed()
+            if self._held:
+                self._hold_requests()
 
     def abort(self) -> None:
         """Resets the connection: what was sent must not pass for a whole response."""
@@ -110,18 +125,18 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Closes the connection, after what is written already."""
         self._reader.stop()
-        self.transport.close()
+        self.outbox.close(self.transport.close)
 
     # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
-        self.peername = str(address[0]).encode() if isinstance(address, tuple) else b""
+        self.peername = str(address[0]).encode() if isinstance(address, tuple) else b"unknown"
+        self.forwarded = forwarded_line(self.peername)
         if not self.edge.greet(self):
-            transport.abort()
+            self.transport.abort()
             return
-        self.edge.connections.add(self)
         self.wheel.arm(self, self.wheel.now + HEAD_SECONDS)
         self._began = self.wheel.now
 
@@ -134,11 +149,10 @@ class ClientConnection(asyncio.Protocol):
         elif exchange.head.length and not exchange.response_done:
             exchange.flush_request()
         if self._reader.held:
-            self._held = True
-            self._update_reading()
+            self._hold_requests()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.edge.connections.discard(self)
+        self.edge.part(self)
         self.wheel.disarm(self)
         self._reader.stop()
         if self._exchange is not None:
@@ -155,7 +169,8 @@ class ClientConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.client_full(False)
         else:
-            self._proceed()
+            self._reader.proceed()
+            self._hold_requests()
 
     # Called by the reader.
 
@@ -197,22 +212,20 @@ class ClientConnection(asyncio.Protocol):
         if mid_head:
             self._refuse(REQUEST_TIMEOUT)
         else:
-            self.transport.close()
+            self.close()
         return now + LINGER_SECONDS
 
     # Inside.
 
-    def _proceed(self) -> None:
-        self._began = self.wheel.now
-        self._reader.proceed()
-        if self._held and not self._reader.held:
-            self._held = False
-            self._update_reading()
+    def _hold_requests(self) -> None:
+        """Reads on once nothing is held back."""
+        self._held = bool(self._reader.held)
+        self._update_reading()
 
     def _refuse(self, reason: Reason) -> None:
         """Answers what is no request."""
         self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0)
-        self.transport.write(local_reply(reason, CLOSE_LINE, True))
+        self.outbox.write(self.transport, local_reply(reason, CLOSE_LINE, True))
         self._close(False)
 
     def _close(self, request_done: bool) -> None:
@@ -221,11 +234,11 @@ class ClientConnection(asyncio.Protocol):
         self._reader.stop()
         if unread and self.transport.can_write_eof() and not self._lingers:
             self._lingers = True
-            self.transport.write_eof()
+            self.outbox.close(self.transport.write_eof)
             self.wheel.disarm(self)
             self.wheel.arm(self, self.wheel.now + LINGER_SECONDS)
         elif not self._lingers:
-            self.transport.close()
+            self.outbox.close(self.transport.close)
         self._waiting_body = self._held = False
         self._update_reading()
 

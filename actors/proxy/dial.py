@@ -27,9 +27,7 @@ class PlainDialer:
 class MeshDialer:
     """Connects by mTLS, as the identity that was installed last."""
 
-    def __init__(
-        self, context: Callable[[Identity], ssl.SSLContext], identify: Identify
-    ) -> None:
+    def __init__(self, context: Callable[[Identity], ssl.SSLContext], identify: Identify) -> None:
         self.generation = 0
         self._make_context = context
         self._identify = identify

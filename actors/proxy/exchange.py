@@ -11,7 +11,6 @@ from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.pool import Endpoint
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.upstream import UpstreamConnection
-from tulle.actors.proxy.writing import write_pieces
 from tulle.actors.proxy.wire.body import CHUNKED, LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
@@ -22,7 +21,6 @@ from tulle.actors.proxy.wire.compose import (
     request_head,
     response_head,
 )
-from tulle.actors.proxy.wire.head import Headers
 from tulle.actors.proxy.wire.request import RequestHead
 from tulle.actors.proxy.wire.response import ResponseHead
 from tulle.policies.reasons import (
@@ -58,8 +56,8 @@ class Exchange:
         "_deadline",
         "_deadline_reason",
         "_out",
-        "_pending",
         "_parked",
+        "_pending",
         "_request",
         "_response_keeps",
         "_retries",
@@ -88,7 +86,6 @@ class Exchange:
         self.touched = client.wheel.now
         self._deadline = _NEVER
         self._deadline_reason = ROUTE_TIMEOUT
-        self.cluster: Cluster | None = None
         self.endpoint: Endpoint | None = None
         self.upstream: UpstreamConnection | None = None
         self.request_done = not head.length
@@ -103,19 +100,29 @@ class Exchange:
         self._chunk_response = False
         self._response_keeps = False
         self._retries = 0
-        self._tried: list[Endpoint] = []
+        self._tried: tuple[Endpoint, ...] = ()
         self._parked: Callable[[Exchange], None] | None = None
 
     # What the edge decides.
 
-    def forward(self, cluster: Cluster, timeout: float | None, added: Headers) -> None:
-        """Sends the request, with the headers `added`, to an endpoint of `cluster`."""
+    def forward(
+        self,
+        cluster: Cluster,
+        timeout: float | None,
+        added: list[bytes],
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Sends the request, with the header lines `added`, to an endpoint of `cluster`.
+
+        `timeout` in seconds. `recorder` counts it, if the endpoint has none of its own.
+        """
         self.cluster = cluster
-        self.recorder = cluster.unrouted
+        self.recorder = recorder or cluster.unrouted
         self._request = request_head(self.head, added)
         if timeout is not None:
             self._limit(timeout, ROUTE_TIMEOUT)
-        self._try()
+        if not self._try():
+            self.refuse(cluster.refusal)
 
     def park(self, seconds: float, reason: Reason, forget: "Callable[[Exchange], None]") -> None:
         """The edge decides later; if not in `seconds`, `reason` is the answer.
@@ -144,7 +151,7 @@ class Exchange:
         self.status = reason.status
         self.keep = self._may_keep() and (self.request_done or self._may_discard())
         reply = local_reply(reason, self._connection_line(), self.head.method != b"HEAD")
-        self.client.transport.write(reply)
+        self.client.outbox.write(self.client.transport, reply)
         if self.request_done or not self.keep:
             self.client.finished(self)
         else:
@@ -179,7 +186,7 @@ class Exchange:
             pending, self._pending = self._pending, []
             if len(pending) > 1 or pending[0] is not self._request:
                 self._sent_body = True
-            write_pieces(upstream.transport, pending)
+            self.client.outbox.write(upstream.transport, pending)
 
     def abandon(self) -> None:
         """The client is gone."""
@@ -220,8 +227,8 @@ class Exchange:
         assert endpoint is not None
         endpoint.active -= 1
         self.endpoint = None
-        self._tried.append(endpoint)
-        if len(self._tried) >= ENDPOINTS_TRIED or not self._try_another():
+        self._tried += (endpoint,)
+        if len(self._tried) >= ENDPOINTS_TRIED or not self._try():
             self.refuse(reason)
 
     # From the upstream connection.
@@ -246,7 +253,7 @@ class Exchange:
         if out:
             self.touched = self.client.wheel.now
             self._out = []
-            write_pieces(self.client.transport, out)
+            self.client.outbox.write(self.client.transport, out)
 
     # From the upstream's reader.
 
@@ -267,7 +274,7 @@ class Exchange:
             framing = self._frame(head.length)
         data = response_head(head, framing, body)
         if ended:
-            self.client.transport.write(data)
+            self.client.outbox.write(self.client.transport, data)
             self._complete()
         else:
             self._out.append(data)
@@ -281,7 +288,7 @@ class Exchange:
     def on_end(self) -> None:
         if self._chunk_response:
             self._out.append(LAST_CHUNK)
-        write_pieces(self.client.transport, self._out)
+        self.client.outbox.write(self.client.transport, self._out)
         self._complete()
 
     def on_flaw(self, detail: str) -> None:
@@ -310,12 +317,7 @@ class Exchange:
         upstream.let_go(self._response_keeps and self.request_done)
         self.client.finished(self)
 
-    def _try(self) -> None:
-        if not self._try_another():
-            assert self.cluster is not None
-            self.refuse(self.cluster.refusal)
-
-    def _try_another(self) -> bool:
+    def _try(self) -> bool:
         """Takes an endpoint that was not tried yet; False when there is none."""
         assert self.cluster is not None
         endpoint = self.cluster.pick(self._tried)
@@ -325,9 +327,8 @@ class Exchange:
         endpoint.active += 1
         if endpoint.recorder is not None:
             self.recorder = endpoint.recorder
-        upstream = endpoint.take()
-        if upstream is not None:
-            self._send(upstream)
+        if endpoint.idle:
+            self._send(endpoint.idle.pop())
         else:
             self._wait()
         return True
@@ -342,11 +343,12 @@ class Exchange:
 
     def _send(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
-        upstream.carry(self, self.head.method)
+        upstream.exchange = self
+        upstream.reader.expect(self, self.head.method)
         if self.head.length:
             self._pending.insert(0, self._request)  # written with the body's first piece
         else:
-            upstream.transport.write(self._request)
+            self.client.outbox.write(upstream.transport, self._request)
 
     def _may_retry(self, upstream: UpstreamConnection) -> bool:
         # An idle connection may be closed by its server at the moment that it is used.
@@ -386,7 +388,7 @@ class Exchange:
 
     def _may_discard(self) -> bool:
         """The rest of the request is worth reading, and it is certain that it comes."""
-        return 0 < self.head.length <= DISCARDED_BYTES and not self.head.expects_continue
+        return 0 < self.head.length <= DISCARDED_BYTES and b"expect" not in self.head.noted
 
     def _connection_line(self) -> bytes:
         if not self.keep:

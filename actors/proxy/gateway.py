@@ -1,17 +1,12 @@
 """The edge of a gateway's port: from outside the mesh to its services."""
 
-from typing import Final
-
+from tulle.actors.proxy.client import ClientConnection, forwarded_line
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
-from tulle.actors.proxy.wire.head import Headers
 from tulle.actors.proxy.wire.request import FORWARDED_FOR, FORWARDED_PROTO, RequestHead
 from tulle.policies.decide.route import Chooser
 from tulle.policies.reasons import NO_GATEWAY, ROUTE_NOT_FOUND
-
-_PROTO: Final = (FORWARDED_PROTO, b"http")
-NOTHING: Final[Headers] = []
 
 
 class GatewayEdge(BaseEdge):
@@ -32,16 +27,21 @@ class GatewayEdge(BaseEdge):
         if choice is None:
             exchange.refuse(ROUTE_NOT_FOUND)
             return
-        _append_forwarded(head, exchange.client.peername)
-        self.tracer.complete(head)
+        forwarded = exchange.client.forwarded
+        if head.noted:
+            forwarded = _take_forwarded(head, exchange.client)
+        added = [forwarded]
+        self.tracer.complete(head, added)
         cluster = choice.cluster
-        exchange.forward(cluster, choice.timeout, self.peer_headers if cluster.mutual else NOTHING)
+        if cluster.mutual:
+            added.append(self.peer_line)
+        exchange.forward(cluster, choice.timeout, added)
 
 
-def _append_forwarded(head: RequestHead, client: bytes) -> None:
-    """As Istio's gateways: the client appended to x-forwarded-for, x-forwarded-proto ours."""
-    if head.noted and (FORWARDED_FOR in head.noted or FORWARDED_PROTO in head.noted):
-        came = head.noted.get(FORWARDED_FOR, [])
-        head.drop({FORWARDED_FOR, FORWARDED_PROTO})
-        client = b", ".join([*came, client])
-    head.headers += ((FORWARDED_FOR, client), _PROTO)
+def _take_forwarded(head: RequestHead, client: ClientConnection) -> bytes:
+    """As Istio's gateways: x-forwarded-proto is ours, the client is last in x-forwarded-for."""
+    came = head.noted.get(FORWARDED_FOR)
+    head.drop({FORWARDED_FOR, FORWARDED_PROTO})
+    if came is None:
+        return client.forwarded
+    return forwarded_line(b", ".join([*came, client.peername]))

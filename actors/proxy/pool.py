@@ -51,7 +51,6 @@ class Endpoint:
         "__weakref__",
         "_connecting",
         "_dial",
-        "_idle",
         "_retired",
         "_waiters",
         "_wheel",
@@ -60,6 +59,7 @@ class Endpoint:
         "address",
         "connect_seconds",
         "host",
+        "idle",
         "idle_seconds",
         "port",
         "recorder",
@@ -88,22 +88,13 @@ class Endpoint:
         self.active = 0  # requests under way, or waiting for a connection
         self._dial = dial
         self._wheel = wheel
-        self._idle: list[UpstreamConnection] = []
+        self.idle: list[UpstreamConnection] = []  # to take from; the last was used last
         self._waiters: dict[Waiter, None] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._retired = False
 
-    @property
-    def idle(self) -> int:
-        """How many connections wait for a request."""
-        return len(self._idle)
-
-    def take(self) -> UpstreamConnection | None:
-        """An idle connection, the one used last."""
-        return self._idle.pop() if self._idle else None
-
     def wait(self, waiter: Waiter) -> bool:
-        """Has `waiter` called with a connection, or with why there is none. False: too many wait."""
+        """Has `waiter` called with a connection or why there is none. False: too many wait."""
         if len(self._connecting) >= CONNECTING_LIMIT:
             return False
         self._waiters[waiter] = None
@@ -124,23 +115,23 @@ class Endpoint:
             waiter = next(iter(self._waiters))
             del self._waiters[waiter]
             waiter.connected(upstream)
-        elif len(self._idle) >= IDLE_LIMIT:
+        elif len(self.idle) >= IDLE_LIMIT:
             upstream.transport.close()
         else:
             upstream.idle_since = self._wheel.now
-            self._idle.append(upstream)
+            self.idle.append(upstream)
             if upstream.slot == NOT_ARMED:
                 self._wheel.arm(upstream, self._wheel.now + self.idle_seconds)
 
     def lost(self, upstream: UpstreamConnection) -> None:
         """A connection that carries no more requests; may be said twice."""
-        if upstream in self._idle:
-            self._idle.remove(upstream)
+        if upstream in self.idle:
+            self.idle.remove(upstream)
         self._wheel.disarm(upstream)
 
     def renew(self) -> None:
         """Closes idle connections; those at work close when they are done if their time is over."""
-        idle, self._idle = self._idle, []
+        idle, self.idle = self.idle, []
         for upstream in idle:
             self._wheel.disarm(upstream)
             upstream.transport.close()

@@ -22,6 +22,7 @@ SERIES_LIMIT: Final = 20_000  # cells of one proxy; what comes later is counted 
 Reporter = Literal["source", "destination"]
 LabelValues = tuple[tuple[str, str], ...]
 
+
 class Cell:
     """The durations of the requests that ended with one response code and flag."""
 

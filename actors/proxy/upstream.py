@@ -44,11 +44,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Called by the exchange.
 
-    def carry(self, exchange: "Exchange", method: bytes) -> None:
-        """The next bytes written are a request of `exchange`."""
-        self.exchange = exchange
-        self.reader.expect(exchange, method)
-
     def pause_reading(self) -> None:
         """The client does not keep up."""
         if not self._reading_paused and not self.transport.is_closing():
@@ -66,7 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = None
         if self._reading_paused:
             self.resume_reading()
-        if keep and self.reader.idle and not self._eof and not self.writing_paused:
+        if keep and self.reader.is_idle() and not self._eof and not self.writing_paused:
             self.reused = True
             self.endpoint.take_back(self)
         else:

@@ -33,7 +33,7 @@ class Wheel:
         self._next = int(self.now / TICK)
 
     def arm(self, item: Timed, when: float) -> None:
-        """Has `item` asked at `when` (the loop's time) or up to two ticks later; the earliest wins."""
+        """Has `item` asked at `when` (the loop's time), up to two ticks late; the earliest wins."""
         if not self._ticking:
             self._start()
         slot = max(int(when / TICK) + 1, self._next)

@@ -26,16 +26,23 @@ _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 LENGTH_DIGITS: Final = 18
 
 
-def parse_length(values: list[bytes]) -> int:
-    """The length that the one Content-Length header says; Refused when it is not one number."""
-    if len(values) != 1 or not values[0].isdigit() or len(values[0]) > LENGTH_DIGITS:
+def parse_length(value: bytes, before: int | None = None) -> int:
+    """The length that a Content-Length header says. Refused when it is none, or not the first.
+
+    `before`: what an earlier one said.
+    """
+    value = value.rstrip()
+    if before is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
         raise Refused(BAD_REQUEST, "Content-Length must be one number")
-    return int(values[0])
+    return int(value)
 
 
-def require_chunked(values: list[bytes], minor: int) -> None:
-    """Refuses a Transfer-Encoding that is not exactly `chunked`, and any on HTTP/1.0."""
-    if minor < 1 or len(values) != 1 or values[0].lower() != b"chunked":
+def require_chunked(value: bytes, minor: int, before: bool) -> None:
+    """Refuses a Transfer-Encoding that is not exactly `chunked`, and any on HTTP/1.0.
+
+    `before`: there was one before it.
+    """
+    if before or minor < 1 or value.rstrip().lower() != b"chunked":
         raise Refused(BAD_REQUEST, "Transfer-Encoding must be chunked, in HTTP/1.1")
 
 

@@ -3,15 +3,12 @@
 from http import HTTPStatus
 from typing import Final
 
-from tulle.actors.proxy.wire.body import CHUNKED
-from tulle.actors.proxy.wire.head import Headers
 from tulle.actors.proxy.wire.request import RequestHead
 from tulle.actors.proxy.wire.response import ResponseHead
 from tulle.policies.reasons import CREDENTIAL_MISSING, REASON_HEADER, Reason
 
 _pair: Final = b": ".join
 _LINE: Final = b"\r\n"
-_END: Final = (b"", b"")
 CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 CLOSE_LINE: Final = b"connection: close\r\n"
 KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
@@ -23,45 +20,36 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
 }
 
 
-def request_head(head: RequestHead, added: Headers) -> bytes:
-    """The head to send upstream: origin form, one Host, framing as `head.length` says."""
-    lines = [
-        b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.path, head.authority),
-        *map(_pair, head.headers),
-    ]
-    if added:
-        lines += map(_pair, added)
-    if head.length:
-        lines.append(
-            b"transfer-encoding: chunked"
-            if head.length == CHUNKED
-            else b"content-length: %d" % head.length
-        )
-    elif head.sized:
-        lines.append(b"content-length: 0")
-    lines += _END
-    return _LINE.join(lines)
+def request_head(head: RequestHead, added: list[bytes]) -> bytes:
+    """The head to send upstream: origin form, one Host, framing as `head.length` says.
+
+    `added`: more header lines.
+    """
+    start = b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.path, head.authority)
+    if head.length > 0 or head.sized:
+        added.append(b"content-length: %d" % head.length)
+    elif head.length:
+        added.append(b"transfer-encoding: chunked")
+    return _LINE.join((start, *map(_pair, head.headers), *added, b"", b""))
 
 
 def response_head(head: ResponseHead, framing: bytes, body: bytes = b"") -> bytes:
     """The head to send to the client, and the part of its body that is here already.
 
-    `framing`: header lines of our own, each with its CRLF.
+    `framing`: header lines of our own, each with its CRLF. Uses `head.lines` up.
     """
-    declared = head.declared
-    return _LINE.join(
-        (
-            _STATUS_LINES[head.status],
-            *head.lines,
-            framing if declared is None else b"content-length: %d\r\n%b" % (declared, framing),
-            body,
-        )
-    )
+    lines = head.lines
+    lines[0] = _STATUS_LINES[head.status]
+    if head.declared is not None:
+        framing = b"content-length: %d\r\n%b" % (head.declared, framing)
+    lines[-2] = framing
+    lines[-1] = body
+    return _LINE.join(lines)
 
 
 def informational_head(head: ResponseHead) -> bytes:
     """A 1xx response, passed on."""
-    return _LINE.join((_STATUS_LINES[head.status], *head.lines, b"", b""))
+    return _LINE.join((_STATUS_LINES[head.status], *head.lines[1:]))
 
 
 def local_reply(reason: Reason, framing: bytes, body: bool) -> bytes:

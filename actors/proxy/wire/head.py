@@ -32,16 +32,17 @@ class Refused(Exception):
 class HeadReader:
     """Feeds a parser with the bytes of one head at a time; subclasses make sense of it.
 
-    `_head` is the head so far, and all of it when `_take_head` has returned bytes; subclasses
-    clear it, and count in `_count` the headers that the parser tells them.
+    `_head` is what came of a head that is not complete; `_lines` are those of the one that is, the
+    last two empty. Subclasses count in `_count` the headers that the parser tells them.
     """
 
-    __slots__ = ("_blank", "_count", "_head", "_parser")
+    __slots__ = ("_blank", "_count", "_head", "_lines", "_parser")
 
     _parser: httptools.HttpRequestParser | httptools.HttpResponseParser
 
     def __init__(self) -> None:
         self._head = b""
+        self._lines: list[bytes] = []
         self._blank = 0
         self._count = 0
 
@@ -50,43 +51,35 @@ class HeadReader:
 
         Raises Refused, also for what httptools finds wrong.
         """
+        seen = 0
         if self._head:
             seen = len(self._head)
             data = self._head + data
-            end = data.find(_END, max(0, seen - 3)) + 4
-        else:
-            seen = 0
-            if data[0] in _CR_OR_LF:
-                data = self._skip_blank(data)
-            end = data.find(_END) + 4
-        size = len(data)
-        if end == size:
-            head = data
-        elif end > 3:
-            head = data[:end]
-        else:
-            end = 0
-            head = data
+        elif data[0] in _CR_OR_LF:
+            data = self._skip_blank(data)
+        end = data.find(_END, seen - 3 if seen > 3 else 0) + 4
+        head = data if end == len(data) or end < 4 else data[:end]
         if len(head) > HEAD_BYTES:
             raise Refused(HEAD_TOO_LARGE)
-        self._head = head
-        self._parse(head[seen:] if seen else head)
-        if not end:
-            return None
-        # Each header is one line: llhttp and we agree where the head ends, or it is refused.
-        if head.count(CRLF) != self._count + 2:
-            raise Refused(BAD_REQUEST, "the head's end is not where its headers end")
-        if self._count > HEADERS:
-            raise Refused(TOO_MANY_HEADERS)
-        return data[end:] if end != size else b""
-
-    def _parse(self, piece: bytes) -> None:
         try:
-            self._parser.feed_data(piece)
+            self._parser.feed_data(head[seen:] if seen else head)
         except httptools.HttpParserUpgrade:
             self._refuse_upgrade()
         except httptools.HttpParserError as error:
             raise Refused(BAD_REQUEST, str(error)) from error
+        if end < 4:
+            self._head = head
+            return None
+        self._lines = lines = head.split(CRLF)
+        # Each header is one line: llhttp and we agree where the head ends, or it is refused.
+        count = self._count
+        if len(lines) != count + 3:
+            raise Refused(BAD_REQUEST, "the head's end is not where its headers end")
+        if count > HEADERS:
+            raise Refused(TOO_MANY_HEADERS)
+        self._head = b""
+        self._blank = self._count = 0
+        return data[end:]
 
     def _skip_blank(self, data: bytes) -> bytes:
         """RFC 9112, 2.2: empty lines before a message are ignored, here a few of them."""

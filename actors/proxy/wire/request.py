@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import httptools
 
 from tulle.actors.proxy.wire.body import CHUNKED, ChunkReader, parse_length, require_chunked
-from tulle.actors.proxy.wire.head import CRLF, HeadReader, Headers, Refused, named_by_connection
+from tulle.actors.proxy.wire.head import Headers, HeadReader, Refused, named_by_connection
 from tulle.actors.proxy.wire.target import NO_AUTHORITY, Authority, parse_authority, split_target
 from tulle.policies.reasons import (
     BAD_REQUEST,
@@ -45,10 +45,10 @@ _DROPPED: Final = frozenset(
     }
 )
 # Forwarded, and looked at by edges.
-_PASSED: Final = frozenset(
-    {b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT}
-)
+_PASSED: Final = frozenset({b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT})
 _NOTED: Final = _DROPPED | _PASSED
+
+_VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -126,7 +126,6 @@ class RequestReader(HeadReader):
         "_noted",
         "_phase",
         "_sink",
-        "_target",
         "held",
     )
 
@@ -139,7 +138,6 @@ class RequestReader(HeadReader):
         self._phase = _HEAD
         self._headers: Headers = []
         self._noted: Headers = []
-        self._target = b""
         self._left = 0
         self._chunks: ChunkReader | None = None
         self.held = b""
@@ -221,22 +219,22 @@ class RequestReader(HeadReader):
         return rest
 
     def _finish_head(self) -> RequestHead:
-        raw, headers, noted, target = self._head, self._headers, self._noted, self._target
-        self._head = self._target = b""
+        headers, noted = self._headers, self._noted
         self._headers = []
         self._noted = []
-        self._blank = self._count = 0
-        version = raw[: raw.find(CRLF)][-9:]
-        if version != b" HTTP/1.1" and version != b" HTTP/1.0":
-            raise Refused(BAD_REQUEST, f"{version[:20]!r} is not HTTP/1.1")
-        head = RequestHead(self._parser.get_method(), 1 if version[-1] == 0x31 else 0, headers)
+        # llhttp has checked each part; it lets more than one space pass, we don't.
+        line = self._lines[0].split(b" ")
+        if len(line) != 3 or line[2] not in _VERSIONS:
+            raise Refused(BAD_REQUEST, "not a request line of HTTP/1.1")
+        method, target, version = line
+        head = RequestHead(method, _VERSIONS[version], headers)
         if len(noted) == 1 and noted[0][0] == b"host":
-            authority = noted[0][1].strip()
+            authority = noted[0][1]
         else:
             authority = _apply_noted(head, noted)
         if target[0] != 0x2F or b"#" in target:
             # An absolute target's authority replaces Host (RFC 9112, 3.2.2).
-            named, target = split_target(head.method, target)
+            named, target = split_target(method, target)
             authority = authority if named is None else named
         head.path = target
         if authority:
@@ -252,14 +250,11 @@ class RequestReader(HeadReader):
 
     # Called by httptools.
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count += 1
         name = name.lower()
         if name in _NOTED or (name[0] == 0x78 and name.startswith(_OURS)):
-            self._noted.append((name, value))
+            self._noted.append((name, value.rstrip()))
         else:
             self._headers.append((name, value.rstrip()))
 
@@ -268,7 +263,6 @@ def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
     """Reads framing, Host and connection options into `head`; the value of Host."""
     values = head.noted
     for name, value in noted:
-        value = value.strip()
         values.setdefault(name, []).append(value)
         if name in _PASSED:
             head.headers.append((name, value))
@@ -277,10 +271,10 @@ def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
     if codings is not None:
         if lengths is not None:
             raise Refused(BAD_REQUEST, "both Content-Length and Transfer-Encoding")
-        require_chunked(codings, head.minor)
+        require_chunked(codings[0], head.minor, len(codings) > 1)
         head.length = CHUNKED
     elif lengths is not None:
-        head.length = parse_length(lengths)
+        head.length = parse_length(lengths[0], None if len(lengths) == 1 else 0)
         head.sized = True
     if (options := values.get(b"connection")) is not None:
         _apply_connection(head, options)

@@ -11,7 +11,7 @@ from tulle.actors.proxy.wire.body import (
     parse_length,
     require_chunked,
 )
-from tulle.actors.proxy.wire.head import CRLF, HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.head import HeadReader, Refused, named_by_connection
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
 
 # Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
@@ -29,6 +29,9 @@ _DROPPED: Final = frozenset(
     }
 )
 
+_VERSIONS: Final = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
+_WITHOUT_BODY: Final = frozenset({*range(200), 204, 304})
+
 # Phases. Not an enum: its members cost a search per look.
 _IDLE: Final = 0  # no request is unanswered: any byte is a flaw
 _HEAD: Final = 1
@@ -39,7 +42,8 @@ _DEAD: Final = 5
 
 
 class ResponseHead:
-    """A response's head. `lines` are its headers to forward, as they came.
+    """A response's head. `lines` is the status line, headers to forward as they came, and two
+    empty lines.
 
     `length` is what follows: the body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of
     Content-Length, which a response without a body may have too (HEAD, 304).
@@ -73,7 +77,9 @@ class ResponseSink(Protocol):
 class ResponseReader(HeadReader):
     """`expect` a response, feed it the upstream's bytes, `close` it at their end."""
 
-    __slots__ = ("_chunks", "_dropped", "_left", "_no_body", "_phase", "_sink")
+    __slots__ = ("_chunks", "_dropped", "_left", "_no_body", "_options", "_phase", "_sink")
+
+    _sink: ResponseSink  # set by `expect`; nothing is told before
 
     _parser: httptools.HttpResponseParser
 
@@ -81,14 +87,13 @@ class ResponseReader(HeadReader):
         super().__init__()
         self._parser = httptools.HttpResponseParser(self)
         self._phase = _IDLE
-        self._sink: ResponseSink | None = None
         self._no_body = False
         self._left = 0
         self._chunks: ChunkReader | None = None
         self._dropped: list[tuple[int, bytes, bytes]] = []  # line, name, value
+        self._options: list[bytes] = []  # values of Connection
 
-    @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """The last response is complete, and nothing came after it."""
         return self._phase == _IDLE
 
@@ -100,7 +105,6 @@ class ResponseReader(HeadReader):
 
     def feed(self, data: bytes) -> None:
         """Takes what the upstream sent."""
-        sink = self._sink
         try:
             while data:
                 phase = self._phase
@@ -111,20 +115,18 @@ class ResponseReader(HeadReader):
                 elif phase == _CHUNKED:
                     data = self._take_chunked(data)
                 elif phase == _UNTIL_CLOSE:
-                    assert sink is not None
-                    sink.on_data(data)
+                    self._sink.on_data(data)
                     return
                 else:  # more than was asked for: the connection is good for nothing now
                     self._phase = _DEAD
                     return
         except Refused as refused:
             self._phase = _DEAD
-            if sink is not None:
-                sink.on_flaw(str(refused))
+            self._sink.on_flaw(str(refused))
 
     def close(self) -> bool:
         """The upstream's bytes ended, in order. True: so the response is complete."""
-        if self._phase != _UNTIL_CLOSE or self._sink is None:
+        if self._phase != _UNTIL_CLOSE:
             return False
         self._phase = _DEAD
         self._sink.on_end()
@@ -136,7 +138,6 @@ class ResponseReader(HeadReader):
             return b""
         head = self._finish_head()
         sink, length = self._sink, head.length
-        assert sink is not None
         if length or head.declared or self._no_body:
             # llhttp waits for a body that it does not get to see, or that HEAD does not have.
             self._parser = httptools.HttpResponseParser(self)
@@ -163,7 +164,6 @@ class ResponseReader(HeadReader):
         return rest
 
     def _take_fixed(self, data: bytes) -> bytes:
-        assert self._sink is not None
         left = self._left
         if len(data) < left:
             self._left = left - len(data)
@@ -179,7 +179,7 @@ class ResponseReader(HeadReader):
         return b""
 
     def _take_chunked(self, data: bytes) -> bytes:
-        assert self._sink is not None and self._chunks is not None
+        assert self._chunks is not None
         piece, rest = self._chunks.feed(data)
         if rest is not None:
             self._phase = _DEAD if rest else _IDLE
@@ -190,25 +190,48 @@ class ResponseReader(HeadReader):
         return b""
 
     def _finish_head(self) -> ResponseHead:
-        raw, dropped = self._head, self._dropped
-        self._head = b""
-        self._blank = self._count = 0
-        version = raw[:9]
-        if version != b"HTTP/1.1 " and version != b"HTTP/1.0 ":
+        lines = self._lines
+        version = lines[0][:9]
+        if version not in _VERSIONS:
             raise Refused(UPSTREAM_PROTOCOL, f"{version!r} is not HTTP/1.1")
         status = self._parser.get_status_code()
-        if status < 100 or status == 101:
-            raise Refused(UPSTREAM_PROTOCOL, f"status {status} was not asked for")
-        lines = raw.split(CRLF)
-        head = ResponseHead(status, 1 if version[7] == 0x31 else 0, lines)
-        if dropped:
-            self._dropped = []
-            _apply_dropped(head, dropped)
-        # The status line and what follows the last header.
-        del lines[0], lines[-2:]
-        if self._no_body or status < 200 or status == 204 or status == 304:
+        head = ResponseHead(status, _VERSIONS[version], lines)
+        if self._dropped:
+            self._read_dropped(head)
+        if status in _WITHOUT_BODY or self._no_body:
+            if status < 100 or status == 101:
+                raise Refused(UPSTREAM_PROTOCOL, f"status {status} was not asked for")
             head.length = 0
         return head
+
+    def _read_dropped(self, head: ResponseHead) -> None:
+        """Reads framing and connection options into `head`, and takes their lines out."""
+        dropped, self._dropped = self._dropped, []
+        length = None
+        chunked = False
+        lines = head.lines
+        while dropped:
+            line, name, value = dropped.pop()  # from the end: what is before keeps its place
+            del lines[line]
+            if name == b"content-length":
+                length = parse_length(value, length)
+            elif name == b"connection":
+                if value == b"keep-alive":
+                    head.keep_alive = True
+                else:
+                    self._options.append(value)
+            elif name == b"transfer-encoding":
+                require_chunked(value, head.minor, chunked)
+                chunked = True
+        if chunked:
+            if length is not None:
+                raise Refused(UPSTREAM_PROTOCOL, "both Content-Length and Transfer-Encoding")
+            head.length = CHUNKED
+        elif length is not None:
+            head.declared = head.length = length
+        if self._options:
+            options, self._options = self._options, []
+            _apply_connection(head, named_by_connection(options))
 
     def _refuse_upgrade(self) -> None:
         raise Refused(UPSTREAM_PROTOCOL, "the protocol can't change")
@@ -220,32 +243,6 @@ class ResponseReader(HeadReader):
         name = name.lower()
         if name in _DROPPED:
             self._dropped.append((line, name, value))
-
-
-def _apply_dropped(head: ResponseHead, dropped: list[tuple[int, bytes, bytes]]) -> None:
-    """Reads framing and connection options into `head`, and takes their lines out."""
-    codings: list[bytes] = []
-    lengths: list[bytes] = []
-    options: list[bytes] = []
-    for line, name, value in reversed(dropped):
-        del head.lines[line]
-        if name == b"content-length":
-            lengths.append(value.strip())
-        elif name == b"transfer-encoding":
-            codings.append(value.strip())
-        elif name == b"connection" and value != b"keep-alive":
-            options.append(value)
-        elif name == b"connection":
-            head.keep_alive = True
-    if codings:
-        if lengths:
-            raise Refused(UPSTREAM_PROTOCOL, "both Content-Length and Transfer-Encoding")
-        require_chunked(codings, head.minor)
-        head.length = CHUNKED
-    elif lengths:
-        head.declared = head.length = parse_length(lengths)
-    if options:
-        _apply_connection(head, named_by_connection(options))
 
 
 def _apply_connection(head: ResponseHead, options: set[bytes]) -> None:
