@@ -19,7 +19,8 @@ class Pulse:
     async def wait(self, seconds: float) -> None:
         """Returns at the next beat, or after `seconds`."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for can swallow a cancellation on 3.11
+                await self._event.wait()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Returns once `condition()` holds; looked at after each beat. Bound it from outside."""
