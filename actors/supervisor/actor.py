@@ -6,6 +6,7 @@ registry. While it does not lead it answers nobody: the one that leads does.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.control import ControlSpec
@@ -80,39 +81,42 @@ class SupervisorActor:
         leader = Leader(buckets.registry, self._spec.name, on_change=self._elections.put_nowait)
         await self._subscribe(connection)
         self._serving.set()
+        specs = ProxySpecs(self._spec, ticket_key)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(leader.run())
-            specs = ProxySpecs(self._spec, ticket_key)
             while True:
                 if await self._elections.get():
-                    term = Term(connection, buckets, leader, self._launcher, specs)
-                    await self._lead(term)
+                    await self._lead(
+                        lambda: Term(connection, buckets, leader, self._launcher, specs)
+                    )
 
-    async def _lead(self, term: Term) -> None:
-        """Leads until deposed."""
-        work = asyncio.create_task(self._work(term))
+    async def _lead(self, new_term: Callable[[], Term]) -> None:
+        """Leads until deposed. A term that fails is followed by one that starts over."""
+        reign = asyncio.create_task(self._reign(new_term))
         try:
             while await self._elections.get():
                 pass
             _LOG.warning("deposed: name=%s", self._spec.name)
         finally:
-            self._term = None
-            work.cancel()
-            await asyncio.wait([work])
-            await term.end()
+            reign.cancel()
+            await asyncio.wait([reign])
 
-    async def _work(self, term: Term) -> None:
+    async def _reign(self, new_term: Callable[[], Term]) -> None:
         while True:
+            term = new_term()
             try:
                 await term.begin()
-                break
+                _LOG.info("leads: name=%s", self._spec.name)
+                self._term = term
+                await term.run()
             except (BusError, Undecodable) as error:
-                _LOG.warning("can't take over yet: %s", error)
+                _LOG.warning("can't lead yet: %s", error)
+            except Exception:
+                _LOG.exception("the term failed, the next one starts from what is stored")
+            finally:
+                self._term = None
                 await term.end()
-                await asyncio.sleep(_AGAIN_SECONDS)
-        _LOG.info("leads: name=%s", self._spec.name)
-        self._term = term
-        await term.run()
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _open_buckets(self, connection: Connection) -> Buckets:
         while True:

@@ -36,12 +36,15 @@ class Leases:
         """From now on silence says nothing."""
         self._connected = None
 
+    def silence(self, workload: str, now: float) -> float:
+        """For how long no lease came, in seconds that count."""
+        if self._connected is None:
+            return 0.0
+        return now - max(self._heard.setdefault(workload, now), self._connected)
+
     def silent(self, workload: str, now: float) -> bool:
         """Whether no lease came for `EXPIRY_SECONDS`."""
-        if self._connected is None:
-            return False
-        since = max(self._heard.setdefault(workload, now), self._connected)
-        return now - since >= EXPIRY_SECONDS
+        return self.silence(workload, now) >= EXPIRY_SECONDS
 
     def to_remove(self, service: str, endpoints: Collection[str], now: float) -> list[str]:
         """Those of the service's `endpoints` to be removed now, which are counted as removed."""

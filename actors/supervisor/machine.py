@@ -7,6 +7,7 @@ again and again if a write fails.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from tulle.actors.supervisor.leases import Leases
 from tulle.bus.messages import ServiceRecord, WorkloadState
@@ -28,6 +29,13 @@ class Leased:
 
     workload: str
     state: WorkloadState
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Event: the workload's sidecar says that it lives."""
+
+    workload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +82,18 @@ class CheckGone:
     workload: str
 
 
-Event = Stored | Leased | Leaves | Connected | Disconnected | Ticked | TurnFailed
-Effect = Turn | CheckGone
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Effect: end the workload's proxy, forget the workload: nobody speaks for it any more."""
+
+    workload: str
+
+
+Event = Stored | Leased | Reported | Leaves | Connected | Disconnected | Ticked | TurnFailed
+Effect = Turn | CheckGone | Forget
+
+ABANDONED_SECONDS: Final = 30.0
+"""Neither `tulle run` nor sidecar was heard for so long, e.g. since a mesh was started again."""
 
 
 @dataclass(slots=True)
@@ -94,6 +112,7 @@ class SupervisorMachine:
         self._known: dict[str, _Known] = {}
         self._members: dict[ServiceName, set[str]] = {}
         self._leases = Leases(now)
+        self._reports = Leases(now)  # of sidecars, which judge nobody by themselves
 
     def wanted(self, workload: str) -> WorkloadState | None:
         """The state that the registry shall have; None: the workload is not known."""
@@ -112,12 +131,17 @@ class SupervisorMachine:
                 return self._stored(service, now)
             case Leased(workload, state):
                 return self._leased(workload, state, now)
+            case Reported(workload):
+                if workload in self._known:
+                    self._reports.heard(workload, now)
             case Leaves(workload):
                 return self._leave(workload)
             case Connected():
                 self._leases.connected(now)
+                self._reports.connected(now)
             case Disconnected():
                 self._leases.disconnected()
+                self._reports.disconnected()
             case TurnFailed(workload):
                 if (known := self._known.get(workload)) is not None:
                     known.turning = False
@@ -145,10 +169,12 @@ class SupervisorMachine:
         for gone in self._members.get(name, set()) - present.keys():
             del self._known[gone]
             self._leases.forget(gone)
+            self._reports.forget(gone)
         self._members[name] = set(present)
         for one, state in present.items():
             if one not in self._known:
                 self._leases.heard(one, now)
+                self._reports.heard(one, now)
                 self._known[one] = _Known(name, state, state)
             self._known[one].recorded = state
             self._known[one].turning = False
@@ -176,11 +202,16 @@ class SupervisorMachine:
             for silent in self._leases.to_remove("/".join(name), endpoints, now):
                 self._known[silent].wanted = "draining"
         turns = [effect for one in sorted(self._known) for effect in self._turn(one)]
-        checks = [CheckGone(one) for one in sorted(self._known) if self._may_be_gone(one, now)]
-        return [*turns, *checks]
+        ends = [effect for one in sorted(self._known) for effect in self._end(one, now)]
+        return [*turns, *ends]
 
-    def _may_be_gone(self, workload: str, now: float) -> bool:
-        return self._known[workload].leaves or self._leases.silent(workload, now)
+    def _end(self, workload: str, now: float) -> list[Effect]:
+        silence = min(self._leases.silence(workload, now), self._reports.silence(workload, now))
+        if silence >= ABANDONED_SECONDS:
+            return [Forget(workload)]
+        if self._known[workload].leaves or self._leases.silent(workload, now):
+            return [CheckGone(workload)]
+        return []
 
     def _turn(self, workload: str) -> list[Effect]:
         known = self._known[workload]

@@ -14,7 +14,7 @@ from tulle.actors.leadership import Leader
 from tulle.actors.supervisor.context import Context
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
-from tulle.actors.supervisor.machine import Event, Leased, Leaves, Ticked
+from tulle.actors.supervisor.machine import Event, Leased, Leaves, Reported, Ticked
 from tulle.actors.supervisor.pools import Pools
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.workloads import Workloads
@@ -107,9 +107,10 @@ class Term:
         """status.proxy.<id> came."""
         self._context.reports.proxies.heard(status, self._context.clock())
         self._context.reports.notify()
-        # A sidecar drains when it was told to by its `tulle run`, or has lost it: it ends.
-        if status.role == "sidecar" and status.state == "draining":
-            self.feed(Leaves(status.id))
+        if status.role == "sidecar":
+            # It drains when it was told to by its `tulle run`, or has lost it: it ends.
+            leaves = status.state == "draining"
+            self.feed(Leaves(status.id) if leaves else Reported(status.id))
 
     def _changed(self, key: str, revision: int) -> None:
         self._recent.add({key: revision}, self._context.clock())

@@ -15,6 +15,7 @@ from tulle.actors.supervisor.machine import (
     CheckGone,
     Effect,
     Event,
+    Forget,
     Leaves,
     ServiceName,
     Stored,
@@ -139,7 +140,9 @@ class Workloads:
             case Turn(service, workload):
                 await self._turn_quietly(service, workload)
             case CheckGone(workload):
-                await self._check_gone(workload)
+                await self._forget_quietly(workload, if_exists=False)
+            case Forget(workload):
+                await self._forget_quietly(workload, if_exists=True)
 
     async def _turn(self, service: ServiceName, id: str) -> int:
         """Writes the state that is wanted when the write has its turn, not before."""
@@ -160,16 +163,17 @@ class Workloads:
         except BusError as error:
             _LOG.warning("state not written, to be tried again: workload=%s error=%s", id, error)
 
-    async def _check_gone(self, id: str) -> None:
+    async def _forget_quietly(self, id: str, *, if_exists: bool) -> None:
+        """Forgets the workload when its proxy has ended, and `if_exists` in any case."""
         if id in self._in_hand:
             return
         self._in_hand.add(id)
         try:
-            if not await self._context.launcher.exists(id):
-                _LOG.info("its proxy has ended, the workload is forgotten: workload=%s", id)
+            if if_exists or not await self._context.launcher.exists(id):
+                _LOG.info("nobody speaks for it any more: workload=%s", id)
                 await self.forget(id)
         except (LaunchFailed, BusError) as error:
-            _LOG.warning("not checked, to be tried again: workload=%s error=%s", id, error)
+            _LOG.warning("not forgotten, to be tried again: workload=%s error=%s", id, error)
         finally:
             self._in_hand.discard(id)
 

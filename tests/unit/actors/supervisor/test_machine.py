@@ -13,8 +13,10 @@ from tulle.actors.supervisor.machine import (
     Disconnected,
     Effect,
     Event,
+    Forget,
     Leased,
     Leaves,
+    Reported,
     Stored,
     SupervisorMachine,
     Ticked,
@@ -115,6 +117,16 @@ def test_a_silent_start_is_checked_and_otherwise_left_alone(make: Make) -> None:
     assert make(a="starting").handle(Ticked(), 6.0) == [CheckGone("a")]
 
 
+def test_whom_neither_run_nor_sidecar_speaks_for_is_forgotten(make: Make) -> None:
+    machine = make(a="ready", b="ready")
+    for second in range(30):
+        assert Forget("a") not in machine.handle(Ticked(), float(second))
+        machine.handle(Reported("b"), float(second))
+    effects = machine.handle(Ticked(), 30.0)
+    assert Forget("a") in effects
+    assert CheckGone("b") in effects  # its sidecar lives: only Ray knows whether for good
+
+
 def test_silence_during_an_outage_counts_for_nothing(make: Make) -> None:
     machine = make(a="ready")
     machine.handle(Disconnected(), 1.0)
@@ -135,6 +147,7 @@ STATES: tuple[State, ...] = ("starting", "ready", "draining")
 events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Leased, st.sampled_from(NAMES), st.sampled_from(STATES)),
     st.builds(Leaves, st.sampled_from(NAMES)),
+    st.builds(Reported, st.sampled_from(NAMES)),
     st.builds(TurnFailed, st.sampled_from(NAMES)),
     st.sampled_from([Connected(), Disconnected(), Ticked()]),
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from(STATES)).map(
