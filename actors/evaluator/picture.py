@@ -22,7 +22,7 @@ class Picture:
     """Fed with the entries of buckets `policies` and `registry`, in the order of revisions."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.revision = 0  # of the mesh: of the newest log record
+        self.revision = 0  # of the mesh: of the newest log record, at first of the epoch
         self.position = 0  # in bucket policies: of the newest entry seen
         self.log_number = 0
         self._settings = settings or Settings()
@@ -64,7 +64,10 @@ class Picture:
             self._staged.append((entry, _read(entry)))
             return
         self.flush()
-        if kind is keys.KeyKind.LOG and entry.operation is Operation.PUT:
+        if kind is keys.KeyKind.EPOCH:
+            # A mesh without policies has a revision too, that proxies can be current at.
+            self.revision = max(self.revision, entry.revision)
+        elif kind is keys.KeyKind.LOG and entry.operation is Operation.PUT:
             self._on_log(entry)
 
     def flush(self) -> None:
