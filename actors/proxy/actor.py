@@ -63,7 +63,7 @@ class ProxyActor:
         loses: Callable[[Ref], bool] = lambda ref: False,
     ) -> None:
         """`loses`: for tests, which changes on the bus are lost on their way here."""
-        self._spec = spec
+        self.spec = spec
         self._exit = exit or leave_ray
         self._loses = loses
         self._loop = asyncio.get_running_loop()
@@ -127,14 +127,14 @@ class ProxyActor:
         await self._doors.connect()
         self._connection = connection = await self._connect()
         self._telemetry = TelemetrySender(
-            connection, self._subjects, self._plane.stats, self._spec.id, self._started
+            connection, self._subjects, self._plane.stats, self.spec.id, self._started
         )
         self._keeper = IdentityKeeper(
-            self._spec, connection, self._subjects, self._install_identity, self._report
+            self.spec, connection, self._subjects, self._install_identity, self._report
         )
         self._run(self._keeper.run())
         self._subscriptions = Subscriptions(
-            connection, self._subjects, self._spec.id, self._tell, self._loses
+            connection, self._subjects, self.spec.id, self._tell, self._loses
         )
         # What the machine asked for before there was a bus.
         self._tell(Tick())
@@ -156,8 +156,8 @@ class ProxyActor:
     async def _connect(self) -> Connection:
         while True:
             try:
-                credentials = Credentials.read(Path(self._spec.nats_credentials))
-                return await connect(self._spec.nats_url, credentials, name=self._spec.id)
+                credentials = Credentials.read(Path(self.spec.nats_credentials))
+                return await connect(self.spec.nats_url, credentials, name=self.spec.id)
             except (ConnectFailed, OSError, ValueError) as error:
                 log.warning("not connected yet: error=%s", error)
                 await asyncio.sleep(1.0)
@@ -173,7 +173,7 @@ class ProxyActor:
 
     async def _drain(self) -> None:
         self._become("draining")
-        seconds = DRAIN_SECONDS[self._spec.role]
+        seconds = DRAIN_SECONDS[self.spec.role]
         await self._doors.retire()
         await self._plane.drain("all", seconds)
         await self._send_telemetry()
@@ -287,7 +287,7 @@ class ProxyActor:
             case "drain_inbound":
                 self._become("draining")
                 self._doors.stop_accepting("inbound")
-                await self._plane.drain("inbound", DRAIN_SECONDS[self._spec.role])
+                await self._plane.drain("inbound", DRAIN_SECONDS[self.spec.role])
             case "stop":
                 await self.drain()
                 self._leave()
@@ -299,7 +299,7 @@ class ProxyActor:
 
     async def _without_holder(self) -> None:
         """A sidecar without its `tulle run` ends; a gateway serves on until a holder is back."""
-        if self._spec.role == "sidecar":
+        if self.spec.role == "sidecar":
             log.warning("the holder is gone: draining")
             await self.drain()
             self._leave()

@@ -37,13 +37,17 @@ DIGEST = hashlib.sha256(PASSWORD.encode()).hexdigest()
 class SmallMesh:
     """What `small_mesh` gives."""
 
-    def __init__(self, home: Path, bus: BusUnderTest, registry: JetStreamStore) -> None:
+    def __init__(
+        self, home: Path, bus: BusUnderTest, registry: JetStreamStore, leaf_ttl_seconds: float
+    ) -> None:
         self.home = home
         self.bus = bus
         self.registry = registry
         self.ports: dict[str, int] = {}  # door -> port, else a free one
         self.holder = Holder(str(home / "holder.sock"), self._bind)
-        self.authority = AuthorityActor(control_spec(bus, home, "authority"))
+        self.authority = AuthorityActor(
+            control_spec(bus, home, "authority", leaf_ttl_seconds=leaf_ttl_seconds)
+        )
         self.evaluator = EvaluatorActor(control_spec(bus, home, "evaluator"))
         self.proxies: list[ProxyActor] = []
         self.exited: list[str] = []
@@ -131,11 +135,12 @@ class SmallMesh:
 
 
 @asynccontextmanager
-async def small_mesh() -> AsyncIterator[SmallMesh]:
+async def small_mesh(leaf_ttl_seconds: float = 86_400.0) -> AsyncIterator[SmallMesh]:
     """A mesh without proxies, in a folder with a short path."""
     with tempfile.TemporaryDirectory(prefix="tl-", dir="/tmp") as name:
         async with serve_bus() as bus:
-            mesh = SmallMesh(Path(name), bus, await bus.open_store(Bucket.REGISTRY))
+            registry = await bus.open_store(Bucket.REGISTRY)
+            mesh = SmallMesh(Path(name), bus, registry, leaf_ttl_seconds)
             await mesh.holder.start()
             try:
                 async with asyncio.timeout(10):

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,8 +14,10 @@ from tests.support.awaiting import until
 from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
+from tulle.actors.proxy.actor import ProxyActor
 from tulle.actors.proxy.events import Ref
 from tulle.actors.proxy.stats import REQUESTS
+from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys
 from tulle.bus.messages import TelemetryBatch
 from tulle.bus.permissions import Role
@@ -167,6 +171,42 @@ async def test_traffic_and_policy_go_on_after_a_restart_of_nats(
         await asyncio.wait_for(mesh.serve("other", other), 20)
         await _until_applied(mesh, ROUTE.replace("{host: reviews}", "{host: other}"))
         assert (await http.get(url)).json()["name"] == "two"
+
+
+@pytest.mark.asyncio
+async def test_a_proxy_starts_again_without_an_authority(
+    mesh: SmallMesh, http: httpx2.AsyncClient, app: int
+) -> None:
+    spec = mesh.sidecar_spec("reviews", app)
+    await (await mesh.start(spec)).stop()
+    await mesh.authority.stop()
+    await mesh.start(spec)
+    assert await mesh.holder.wait_state(spec.id, "ready", 1) == ""
+
+
+@pytest.mark.asyncio
+async def test_a_proxy_without_a_certificate_says_so_and_waits(mesh: SmallMesh, app: int) -> None:
+    spec = replace(mesh.sidecar_spec("reviews", app), ticket="forged")
+    proxy = ProxyActor(spec, exit=lambda: None)
+    mesh.proxies.append(proxy)
+    await until(lambda: "certificate" in (mesh.holder.state(spec.id) or ("", ""))[1])
+    assert (mesh.holder.state(spec.id) or ("", ""))[0] == "starting"
+    assert mesh.holder.addresses(spec.id) == {}, "it does not listen"
+
+
+@pytest.mark.asyncio
+async def test_certificates_rotate_under_traffic(http: httpx2.AsyncClient, app: int) -> None:
+    async with small_mesh(leaf_ttl_seconds=10) as mesh:
+        await mesh.serve("reviews", app)
+        url = await mesh.gateway()
+        assert (await (await mesh.policies()).apply(GATEWAY + ROUTE, wait=5)).ok
+        folder = Path(mesh.proxies[0].spec.folder)
+        first = Identity.load(folder)
+        async with asyncio.timeout(10):
+            while Identity.load(folder) == first:
+                assert (await http.get(url)).status_code == 200
+                await asyncio.sleep(0.02)
+        assert (await http.get(url)).status_code == 200
 
 
 @pytest.mark.asyncio
