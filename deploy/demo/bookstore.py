@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tulle.deploy.demo.children import Child
+from tulle.deploy.demo.children import Child, CommandFailed
 from tulle.deploy.demo.mesh import OwnMesh
 
 POLICIES = Path(__file__).parent / "policies"
@@ -26,12 +26,19 @@ class Bookstore(OwnMesh):
 
     async def run_apps(self) -> None:
         """Starts the six under `tulle run` and waits until all are endpoints. Raises `Failure`."""
-        apps = [await self._run(service, version) for service, version in APPS]
-        async with asyncio.timeout(READY_SECONDS):
-            while len(await self._endpoints()) < len(APPS):
-                for app in apps:
-                    app.check()
-                await asyncio.sleep(_POLL_SECONDS)
+        apps = {(service, version): await self._run(service, version) for service, version in APPS}
+        late = list(apps.values())
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while late:
+                    for app in apps.values():
+                        app.check()
+                    ready = await self._endpoints()
+                    late = [app for key, app in apps.items() if key not in ready]
+                    await asyncio.sleep(_POLL_SECONDS if late else 0)
+        except TimeoutError:
+            said = "\n".join(f"{app.name} is no endpoint, it said:\n{app.tail()}" for app in late)
+            raise CommandFailed(said) from None
 
     async def apply_policy(self, name: str) -> None:
         """`tulle apply --wait` of one of the demo's own files. Raises `CommandFailed`."""
@@ -42,6 +49,11 @@ class Bookstore(OwnMesh):
         options = ("--port", f"0:{SERVICE_PORT}", "--version", version)
         return await self.run(f"{service}-{version}", service, *options, "--", *app)
 
-    async def _endpoints(self) -> list[str]:
-        services = (await self.services()).services
-        return [w.id for service in services for w in service.workloads if w.state == "ready"]
+    async def _endpoints(self) -> set[tuple[str, str]]:
+        """Service and version of each workload that is ready."""
+        return {
+            (service.name, workload.version)
+            for service in (await self.services()).services
+            for workload in service.workloads
+            if workload.state == "ready"
+        }

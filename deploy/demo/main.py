@@ -26,6 +26,7 @@ UP_TARGET_SECONDS = 15.0
 DEMO_TARGET_SECONDS = 120.0
 TOLERANCE = 3.0  # machines differ: only beyond this many times a target is the demo wrong
 INTERRUPTED = 130
+WIDTH = 160  # of tables off a terminal
 
 
 def run(hold: bool = False, steps: Sequence[int] = (), json: bool = False) -> int:
@@ -40,6 +41,8 @@ def run(hold: bool = False, steps: Sequence[int] = (), json: bool = False) -> in
 async def _run(hold: bool, steps: Sequence[int], json: bool) -> int:
     _cancel_on(signal.SIGTERM, signal.SIGHUP)
     console = Console(stderr=json)
+    if not console.is_terminal:
+        console = Console(stderr=json, width=WIDTH)
     show = LiveTable(console) if console.is_terminal and not json else Lines(console)
     checks = Checks(show.started, show.ended)
     began, traffics = time.monotonic(), list[Traffic]()
