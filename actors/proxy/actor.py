@@ -1,9 +1,9 @@
 """A proxy as an actor: starts itself, follows the bus, opens its doors, drains, and ends.
 
-A thin shell: `machine.py` decides what is held and installed, `plane.py` serves traffic,
-`subscriptions.py`, `identity.py`, `doors.py` and `telemetry.py` are its sides towards the bus, the
-authority, the holder and the collector. Order of start: holder, bus, certificate, first keys,
-doors, `ready`. After that NATS, evaluator and authority may be away: traffic goes on.
+A thin shell: `follower.py` keeps the config newest, `plane.py` serves traffic, `identity.py`,
+`doors.py` and `telemetry.py` are its sides towards the authority, the holder and the collector.
+Order of start: holder, bus, certificate, first keys, doors, `ready`. After that NATS, evaluator and
+authority may be away: traffic goes on.
 """
 
 import asyncio
@@ -16,21 +16,8 @@ from ssl import SSLContext
 from typing import Final
 
 from tulle.actors.proxy.doors import Doors
-from tulle.actors.proxy.events import (
-    Effect,
-    Event,
-    HostWanted,
-    Install,
-    Read,
-    Ref,
-    RemoveOutbound,
-    Reported,
-    SendStatus,
-    State,
-    Subscribe,
-    Tick,
-    Unsubscribe,
-)
+from tulle.actors.proxy.events import HostWanted, Ref, Reported, State
+from tulle.actors.proxy.follower import Follower
 from tulle.actors.proxy.identity import IdentityKeeper
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
@@ -41,10 +28,9 @@ from tulle.actors.proxy.tls import Identity, server_context
 from tulle.bus.connection import Connection, connect
 from tulle.bus.credentials import Credentials
 from tulle.bus.errors import ConnectFailed
-from tulle.bus.messages import ServiceRecord
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Interest
-from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
+from tulle.policies.config import GatewayConfig
 
 DRAIN_SECONDS: Final = {"sidecar": 10.0, "gateway": 30.0}
 RETRY_DOORS: Final = 5.0
@@ -69,8 +55,9 @@ class ProxyActor:
         self._loop = asyncio.get_running_loop()
         self._subjects = Subjects(spec.mesh)
         self._started = time.time()
-        self._machine = ProxyMachine(spec, self._started)
         self._plane = Plane(spec, loop=self._loop, want_host=self._want_host)
+        machine = ProxyMachine(spec, self._started)
+        self._follower = Follower(machine, self._plane, self._on_gateway)
         self._doors = Doors(
             spec, self._plane, self._inbound_context, self._on_command, self._on_holder_lost
         )
@@ -78,16 +65,10 @@ class ProxyActor:
         self._context: SSLContext | None = None
         self._keeper: IdentityKeeper | None = None
         self._connection: Connection | None = None
-        self._subscriptions: Subscriptions | None = None
         self._telemetry: TelemetrySender | None = None
-        self._events: list[Event] = []
-        self._telling = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._installed = asyncio.Event()
         self._ready = asyncio.Event()
         self._draining: asyncio.Task[None] | None = None
         self._wanted_doors = _first_doors(spec)
-        self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = self._run(self._live())
 
@@ -110,12 +91,9 @@ class ProxyActor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
         self._doors.close()
         await self._plane.drain("all", 0)
-        if self._subscriptions is not None:
-            await self._subscriptions.stop()
+        await self._follower.stop()
         if self._connection is not None:
             await self._connection.close()
 
@@ -133,12 +111,11 @@ class ProxyActor:
             self.spec, connection, self._subjects, self._install_identity, self._report
         )
         self._run(self._keeper.run())
-        self._subscriptions = Subscriptions(
-            connection, self._subjects, self.spec.id, self._tell, self._loses
+        await self._follower.start(
+            Subscriptions(
+                connection, self._subjects, self.spec.id, self._follower.tell, self._loses
+            )
         )
-        # What the machine asked for before there was a bus.
-        self._tell(Tick())
-        await self._subscriptions.start()
         await connection.attach(
             Interest(
                 self._subjects.proxy_command("all", "telemetry"), lambda _: self._want_telemetry()
@@ -146,7 +123,7 @@ class ProxyActor:
         )
         connection.on_reconnect(self._want_telemetry)
         await self._keeper.installed.wait()
-        await self._installed.wait()
+        await self._follower.has_first_keys.wait()
         await self._open_doors()
         self._become("ready")
         self._ready.set()
@@ -178,69 +155,6 @@ class ProxyActor:
         await self._plane.drain("all", seconds)
         await self._send_telemetry()
 
-    # The machine.
-
-    def _tell(self, event: Event) -> None:
-        """Handles `event` and performs its effects; an event that these cause comes after."""
-        self._events.append(event)
-        if self._telling:
-            return
-        self._telling = True
-        try:
-            while self._events:
-                now = self._loop.time()
-                for effect in self._machine.handle(self._events.pop(0), now):
-                    self._perform(effect)
-        finally:
-            self._telling = False
-        if not self._installed.is_set() and self._machine.has_first_keys():
-            self._installed.set()
-        self._set_timer()
-
-    def _perform(self, effect: Effect) -> None:
-        assert self._subscriptions is not None, "the machine is not told anything before"
-        match effect:
-            case Subscribe(ref):
-                self._subscriptions.subscribe(ref)
-            case Unsubscribe(ref):
-                self._subscriptions.unsubscribe(ref)
-            case Read(ref, number):
-                self._subscriptions.read(ref, number)
-            case Install(what):
-                self._install(what)
-            case RemoveOutbound(host):
-                self._plane.remove_outbound(host)
-            case SendStatus(status):
-                # An ack says that the doors are open, or why not; opening them ends with a report.
-                if not self._opening:
-                    self._subscriptions.send_status(status)
-
-    def _install(
-        self, what: HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord
-    ) -> None:
-        match what:
-            case HostsConfig():
-                self._plane.install_hosts(what)
-            case OutboundConfig():
-                self._plane.install_outbound(what)
-            case InboundConfig():
-                self._plane.install_inbound(what)
-            case ServiceRecord():
-                self._plane.install_service(what)
-            case GatewayConfig():
-                self._plane.install_gateway(what)
-                self._wanted_doors |= {f"gateway:{listener.port}" for listener in what.listeners}
-                if self._ready.is_set() and not self._doors.are_open(self._wanted_doors):
-                    self._open_doors()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._machine.deadline(), self._tell, Tick())
-
-    def _want_host(self, host: str) -> None:
-        self._tell(HostWanted(host))
-
     # The other sides.
 
     def _install_identity(self, identity: Identity) -> None:
@@ -251,8 +165,17 @@ class ProxyActor:
         assert self._context is not None, "doors open after the certificate is there"
         return self._context
 
+    def _want_host(self, host: str) -> None:
+        self._follower.tell(HostWanted(host))
+
+    def _on_gateway(self, config: GatewayConfig) -> None:
+        self._wanted_doors |= {f"gateway:{listener.port}" for listener in config.listeners}
+        if self._ready.is_set() and not self._doors.are_open(self._wanted_doors):
+            self._open_doors()
+
     def _open_doors(self) -> asyncio.Task[None]:
-        self._opening += 1
+        # An ack says that the doors are open, or why not; opening them ends with a report.
+        self._follower.hold_status(True)
         return self._run(self._open_all())
 
     async def _open_all(self) -> None:
@@ -260,7 +183,7 @@ class ProxyActor:
             for name in sorted(self._wanted_doors, key=lambda name: name != "outbound"):
                 await self._doors.open(name)
         finally:
-            self._opening -= 1
+            self._follower.hold_status(False)
         self._report()
 
     def _become(self, state: State) -> None:
@@ -273,8 +196,7 @@ class ProxyActor:
         if self._keeper is not None and self._keeper.problem:
             problems.append(self._keeper.problem)
         self._doors.tell(self._state, "; ".join(problems))
-        if self._subscriptions is not None:
-            self._tell(Reported(self._state, self._doors.listening, tuple(problems)))
+        self._follower.tell(Reported(self._state, self._doors.listening, tuple(problems)))
 
     def _leave(self) -> None:
         """Once: a holder that said stop may go before this process does."""

@@ -24,6 +24,7 @@ from tulle.actors.proxy.actor import ProxyActor
 from tulle.actors.proxy.events import Ref
 from tulle.actors.proxy.spec import PortSpec, ProxySpec
 from tulle.bus import codec, keys
+from tulle.bus.errors import NotConnected
 from tulle.bus.jetstream import JetStreamStore
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.bus.permissions import Role
@@ -57,10 +58,15 @@ class SmallMesh:
         return PolicyClient(await self.bus.connect(Role.OPERATOR), self.bus.subjects)
 
     async def register(self, *records: ServiceRecord) -> None:
-        """Writes services into the registry, as the supervisor does."""
-        await self.registry.put_all(
-            [Change(keys.service(it.namespace, it.name), codec.encode(it)) for it in records]
-        )
+        """Writes services into the registry, as the supervisor does, once NATS is there."""
+        changes = [Change(keys.service(it.namespace, it.name), codec.encode(it)) for it in records]
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await self.registry.put_all(changes)
+                    return
+                except NotConnected:
+                    await asyncio.sleep(0.05)
 
     async def start(
         self, spec: ProxySpec, loses: Callable[[Ref], bool] = lambda ref: False

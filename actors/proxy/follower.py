@@ -1,0 +1,122 @@
+"""Carries out what the machine decides: on the bus by `subscriptions.py`, in the plane by installs.
+
+Counterparts: `machine.py`, which gets every event here, one at a time, and its timer.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from tulle.actors.proxy.events import (
+    Effect,
+    Event,
+    Install,
+    Read,
+    RemoveOutbound,
+    SendStatus,
+    Subscribe,
+    Tick,
+    Unsubscribe,
+)
+from tulle.actors.proxy.machine import ProxyMachine
+from tulle.actors.proxy.plane import Plane
+from tulle.actors.proxy.subscriptions import Subscriptions
+from tulle.bus.messages import ServiceRecord
+from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
+
+
+class Follower:
+    """`on_gateway` is told of each gateway config that was installed: its ports are to be opened.
+
+    `has_first_keys` is set once all is there without which the proxy must not listen.
+    """
+
+    def __init__(
+        self, machine: ProxyMachine, plane: Plane, on_gateway: Callable[[GatewayConfig], None]
+    ) -> None:
+        self.has_first_keys = asyncio.Event()
+        self._machine = machine
+        self._plane = plane
+        self._on_gateway = on_gateway
+        self._loop = asyncio.get_running_loop()
+        self._subscriptions: Subscriptions | None = None
+        self._events: list[Event] = []
+        self._telling = False
+        self._holding_status = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self, subscriptions: Subscriptions) -> None:
+        """Follows the bus from now on."""
+        self._subscriptions = subscriptions
+        self.tell(Tick())
+        await subscriptions.start()
+
+    async def stop(self) -> None:
+        """Ends it; what is installed stays."""
+        if self._timer is not None:
+            self._timer.cancel()
+        subscriptions, self._subscriptions = self._subscriptions, None
+        if subscriptions is not None:
+            await subscriptions.stop()
+
+    def tell(self, event: Event) -> None:
+        """Handles `event` and performs its effects; an event that these cause comes after.
+
+        Before the start nobody listens: the machine then gets the newest state, no history.
+        """
+        if self._subscriptions is None:
+            return
+        self._events.append(event)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._events:
+                effects = self._machine.handle(self._events.pop(0), self._loop.time())
+                for effect in effects:
+                    self._perform(effect, self._subscriptions)
+        finally:
+            self._telling = False
+        if not self.has_first_keys.is_set() and self._machine.has_first_keys():
+            self.has_first_keys.set()
+        self._set_timer()
+
+    def hold_status(self, hold: bool) -> None:
+        """No status leaves until as many holds have ended as were begun."""
+        self._holding_status += 1 if hold else -1
+
+    def _perform(self, effect: Effect, bus: Subscriptions) -> None:
+        match effect:
+            case Subscribe(ref):
+                bus.subscribe(ref)
+            case Unsubscribe(ref):
+                bus.unsubscribe(ref)
+            case Read(ref, number):
+                bus.read(ref, number)
+            case Install(what):
+                self._install(what)
+            case RemoveOutbound(host):
+                self._plane.remove_outbound(host)
+            case SendStatus(status):
+                if not self._holding_status:
+                    bus.send_status(status)
+
+    def _install(
+        self, what: HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord
+    ) -> None:
+        match what:
+            case HostsConfig():
+                self._plane.install_hosts(what)
+            case OutboundConfig():
+                self._plane.install_outbound(what)
+            case InboundConfig():
+                self._plane.install_inbound(what)
+            case ServiceRecord():
+                self._plane.install_service(what)
+            case GatewayConfig():
+                self._plane.install_gateway(what)
+                self._on_gateway(what)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._machine.deadline(), self.tell, Tick())
