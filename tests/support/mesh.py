@@ -77,32 +77,15 @@ class Reply:
 
 
 @dataclass
-class Mesh:
-    """One mesh on free ports, in a TULLE_HOME of its own."""
+class Commands:
+    """Commands of the mesh whose TULLE_HOME is `home`."""
 
     home: Path = field(init=False)
-    file: MeshFile = field(init=False)
-    up: Running = field(init=False)
-    apps: list[Running] = field(default_factory=list)
-    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
-    def __enter__(self) -> Self:
-        self.home = self._stack.enter_context(short_home())
-        self.up = self._start("up", "up", "--ingress-port", "0", "--http-port", "0")
-        self._stack.callback(self._end)
-        layout = Home(self.home / "default")
-        try:
-            until(layout.mesh_file.exists, UP_SECONDS, self._check_up)
-        except BaseException:
-            self._stack.close()
-            raise
-        self.file = layout.mesh_now()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    # Commands
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("TULLE_")}
+        return kept | {"TULLE_HOME": str(self.home)}
 
     def tulle(
         self, *arguments: str, text: str | None = None, seconds: float = COMMAND_SECONDS
@@ -123,6 +106,52 @@ class Mesh:
         done = self.tulle(*arguments, text=text)
         assert done.returncode == 0, f"tulle {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def plain(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command outside the mesh, run to its end."""
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
+
+    def start(self, name: str, *arguments: str) -> Running:
+        """A command that stays."""
+        log = self.home / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                (*TULLE, *arguments),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return Running(name, process, log)
+
+
+@dataclass
+class Mesh(Commands):
+    """One mesh on free ports, in a TULLE_HOME of its own."""
+
+    file: MeshFile = field(init=False)
+    up: Running = field(init=False)
+    apps: list[Running] = field(default_factory=list)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __enter__(self) -> Self:
+        self.home = self._stack.enter_context(short_home())
+        self.up = self.start("up", "up", "--ingress-port", "0", "--http-port", "0")
+        self._stack.callback(self._end)
+        layout = Home(self.home / "default")
+        try:
+            until(layout.mesh_file.exists, UP_SECONDS, self._check_up)
+        except BaseException:
+            self._stack.close()
+            raise
+        self.file = layout.mesh_now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def apply(self, policy: str) -> str:
         """`tulle apply --wait` of a text."""
@@ -153,7 +182,7 @@ class Mesh:
         """`tulle run` of a server, by default the echo app; returns when it is an endpoint."""
         before = {w.id for w in self.workloads(service)}
         name = f"{service}-{len(self.apps)}"
-        app = self._start(
+        app = self.start(
             name,
             *("run", service, "--port", f"0:{port}", *options, "--"),
             *(command or (sys.executable, str(ECHO), service)),
@@ -172,15 +201,9 @@ class Mesh:
 
     def start_client(self, service: str, *command: str) -> Running:
         """`tulle run` without a port, that stays."""
-        app = self._start(f"{service}-{len(self.apps)}", "run", service, "--", *command)
+        app = self.start(f"{service}-{len(self.apps)}", "run", service, "--", *command)
         self.apps.append(app)
         return app
-
-    def plain(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command outside the mesh, run to its end."""
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
-        )
 
     def get(self, path: str, host: str, headers: Mapping[str, str] | None = None) -> Reply:
         """A GET to the ingress gateway."""
@@ -200,24 +223,6 @@ class Mesh:
         """Listening TCP sockets of all our processes whose address is not of 127.0.0.0/8."""
         inodes = {inode for pid in processes_of(self.home) for inode in _sockets_of(pid)}
         return [address for inode, address in _listening() if inode in inodes]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("TULLE_")}
-        return kept | {"TULLE_HOME": str(self.home)}
-
-    def _start(self, name: str, *arguments: str) -> Running:
-        log = self.home / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                (*TULLE, *arguments),
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        return Running(name, process, log)
 
     def _check_up(self) -> None:
         _check(self.up)
