@@ -50,10 +50,14 @@ class OwnMesh:
         arguments = ("up", "--ingress-port", "0", "--http-port", "0")
         child = self._up = await self._start("up", arguments)
         layout = Home(self.home / DEFAULT_MESH)
-        async with asyncio.timeout(UP_SECONDS):
-            while not layout.mesh_file.exists():
-                child.check()
-                await asyncio.sleep(_POLL_SECONDS)
+        try:
+            async with asyncio.timeout(UP_SECONDS):
+                while not layout.mesh_file.exists():
+                    child.check()
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            said = f"`tulle up` is not ready after {UP_SECONDS:.0f} s:\n{child.tail()}"
+            raise CommandFailed(said) from None
         self.file = layout.mesh_now()
         self._api = await self._stack.enter_async_context(connect(Settings(self.home)))
         return self.file
