@@ -52,18 +52,9 @@ class Exchange:
     """One request and its response. The sink of the upstream's reader."""
 
     __slots__ = (
-        "_chunk_response",
-        "_deadline",
-        "_deadline_reason",
-        "_out",
-        "_parked",
-        "_pending",
+        "__dict__",  # for what only few exchanges need; its first values are in the class
         "_request",
         "_response_keeps",
-        "_retries",
-        "_sent_body",
-        "_tried",
-        "answered",
         "client",
         "cluster",
         "endpoint",
@@ -78,30 +69,37 @@ class Exchange:
         "upstream",
     )
 
+    cluster: Cluster
+    _request: bytes
+    _response_keeps: bool
+
+    answered = False  # a byte of a response came, and it was not all
+    _pending: list[bytes] = []  # noqa: RUF012 - of the request, not yet written; never changed here
+    _out: list[bytes] = []  # noqa: RUF012 - of the response, not yet written; never changed here
+    _sent_body = False
+    _chunk_response = False
+    _retries = 0
+    _tried: tuple[Endpoint, ...] = ()
+    _parked: "Callable[[Exchange], None] | None" = None
+    _deadline = _NEVER
+    _deadline_reason = ROUTE_TIMEOUT
+
     def __init__(self, client: "ClientConnection", head: RequestHead, recorder: Recorder) -> None:
         self.client = client
         self.head = head
         self.recorder = recorder
         self.started = monotonic()
         self.touched = client.wheel.now
-        self._deadline = _NEVER
-        self._deadline_reason = ROUTE_TIMEOUT
         self.endpoint: Endpoint | None = None
         self.upstream: UpstreamConnection | None = None
-        self.request_done = not head.length
         self.response_done = False
         self.status = 0  # 0: no response has begun
-        self.answered = False  # a byte of a response came
         self.keep = False  # the client's connection, after this
-        self._request = b""
-        self._pending: list[bytes] = []  # of the request, not yet written
-        self._sent_body = False
-        self._out: list[bytes] = []  # of the response, not yet written
-        self._chunk_response = False
-        self._response_keeps = False
-        self._retries = 0
-        self._tried: tuple[Endpoint, ...] = ()
-        self._parked: Callable[[Exchange], None] | None = None
+        if head.length:
+            self.request_done = False
+            self._pending = []
+        else:
+            self.request_done = True
 
     # What the edge decides.
 
@@ -259,25 +257,25 @@ class Exchange:
 
     def on_informational(self, head: ResponseHead) -> None:
         if self.head.minor:
-            self._out.append(informational_head(head))
+            self._out = [*self._out, informational_head(head)]
 
     def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
-        client_head = self.head
+        client, client_head = self.client, self.head
         self.status = head.status
         self._response_keeps = head.keep_alive
-        self.keep = keep = (
-            self.request_done and client_head.keep_alive and not self.client.edge.draining
-        )
+        self.keep = keep = self.request_done and client_head.keep_alive and not client.edge.draining
         if head.length >= 0 and keep and client_head.minor:
             framing = b""
         else:
             framing = self._frame(head.length)
         data = response_head(head, framing, body)
+        if self._out:
+            data = b"".join([*self._out, data])
         if ended:
-            self.client.outbox.write(self.client.transport, data)
+            client.outbox.write(client.transport, data)
             self._complete()
         else:
-            self._out.append(data)
+            self._out = [data]
 
     def on_data(self, data: bytes) -> None:
         if self._chunk_response:
@@ -319,7 +317,6 @@ class Exchange:
 
     def _try(self) -> bool:
         """Takes an endpoint that was not tried yet; False when there is none."""
-        assert self.cluster is not None
         endpoint = self.cluster.pick(self._tried)
         if endpoint is None:
             return False
@@ -372,8 +369,8 @@ class Exchange:
             endpoint.forget(self)
         if upstream is not None:
             upstream.let_go(keep=False)
-        self._pending.clear()
-        self._out.clear()
+        self._pending = []
+        self._out = []
 
     def _limit(self, seconds: float, reason: Reason) -> None:
         self._deadline = self.client.limit(seconds)

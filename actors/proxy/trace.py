@@ -5,67 +5,59 @@ One `os.urandom` per request would cost as much as routing it.
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from struct import Struct
+from collections.abc import Callable
 from typing import Final
 
 from tulle.actors.proxy.wire.request import REQUEST_ID, TRACEPARENT, RequestHead
 
 TRACESTATE: Final = b"tracestate"
 
-_BLOCK: Final = 64  # ids made at once
+_BLOCK: Final = 256  # pairs of ids made at once
+# `#` is a random digit. Both lines are made together: nearly all requests lack both or none.
+_ID_LINE: Final = b"x-request-id: ########-####-4###-8###-############"
+_PARENT_LINE: Final = b"traceparent: 00-################################-################-00"
+_LINES: Final = _ID_LINE + b"\r\n" + _PARENT_LINE
+_SIZE: Final = len(_LINES)
+_DIGITS: Final = [at for at in range(_SIZE) if _LINES[at : at + 1] == b"#"]
 _VALID = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Tracer:
     """Makes ids. `urandom` is a source of random bytes, as `os.urandom`."""
 
-    __slots__ = ("_draw", "_lines")
+    __slots__ = ("_at", "_draw", "_made")
 
     def __init__(self, urandom: Callable[[int], bytes] = os.urandom) -> None:
         self._draw = urandom
-        self._lines: list[tuple[bytes, bytes]] = []
+        self._made = b""
+        self._at = 0
 
     def complete(self, head: RequestHead, added: list[bytes]) -> None:
         """Adds the header lines that the request lacks: x-request-id, traceparent."""
-        if not self._lines:
-            self._lines = self._make()
-        request_id, parent = self._lines.pop()
+        at = self._at
+        self._at = end = at + _SIZE
+        lines = self._made[at:end]
+        if not lines:
+            lines = self._make()
         noted = head.noted
         if not noted:
-            added += (request_id, parent)
+            added.append(lines)
             return
         if not head.first(REQUEST_ID):
             head.drop({REQUEST_ID})
-            added.append(request_id)
+            added.append(lines[: len(_ID_LINE)])
         parents = noted.get(TRACEPARENT, ())
         if len(parents) != 1 or not _VALID.match(parents[0]):
             # A trace that nobody can read is begun anew, and its state with it (W3C, 3.3).
             head.drop({TRACEPARENT, TRACESTATE})
-            added.append(parent)
+            added.append(lines[-len(_PARENT_LINE) :])
 
-    def _make(self) -> list[tuple[bytes, bytes]]:
-        ids = [b"x-request-id: " + b"-".join(parts) for parts in self._random(_UUID)]
-        parents = [b"traceparent: " + b"-".join(parts) for parts in self._random(_PARENT)]
-        return list(zip(ids, parents, strict=True))
-
-    def _random(self, layout: "_Layout") -> Iterator[tuple[bytes, ...]]:
-        """Random hexadecimal digits, cut as `layout` says."""
-        size = layout.cut.size
-        digits = bytearray(self._draw(size * _BLOCK // 2).hex().encode())
-        for at, digit in layout.fixed:
-            digits[at::size] = digit * _BLOCK
-        return layout.cut.iter_unpack(digits)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Groups of digits, and those that are the same in each."""
-
-    cut: Struct
-    fixed: tuple[tuple[int, bytes], ...]
-
-
-_UUID: Final = _Layout(Struct("8s4s4s4s12s"), ((12, b"4"), (16, b"8")))
-_PARENT: Final = _Layout(Struct("2s32s16s2s"), tuple((at, b"0") for at in (0, 1, 50, 51)))
+    def _make(self) -> bytes:
+        """Fills a block, one digit of all its pairs at a time; its first pair."""
+        block = bytearray(_LINES * _BLOCK)
+        digits = self._draw(len(_DIGITS) * _BLOCK // 2).hex().encode()
+        for index, at in enumerate(_DIGITS):
+            block[at::_SIZE] = digits[index * _BLOCK : (index + 1) * _BLOCK]
+        self._made = bytes(block)
+        self._at = _SIZE
+        return self._made[:_SIZE]

@@ -80,9 +80,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.endpoint.lost(self)
             self.transport.abort()
             return
-        exchange.answered = True
         self.reader.feed(data)
         if self.exchange is exchange:
+            exchange.answered = True
             exchange.flush_response()
 
     def eof_received(self) -> None:

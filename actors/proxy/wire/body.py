@@ -31,7 +31,6 @@ def parse_length(value: bytes, before: int | None = None) -> int:
 
     `before`: what an earlier one said.
     """
-    value = value.rstrip()
     if before is not None or not value.isdigit() or len(value) > LENGTH_DIGITS:
         raise Refused(BAD_REQUEST, "Content-Length must be one number")
     return int(value)
@@ -42,7 +41,7 @@ def require_chunked(value: bytes, minor: int, before: bool) -> None:
 
     `before`: there was one before it.
     """
-    if before or minor < 1 or value.rstrip().lower() != b"chunked":
+    if before or minor < 1 or value.lower() != b"chunked":
         raise Refused(BAD_REQUEST, "Transfer-Encoding must be chunked, in HTTP/1.1")
 
 

@@ -36,20 +36,16 @@ def request_head(head: RequestHead, added: list[bytes]) -> bytes:
 def response_head(head: ResponseHead, framing: bytes, body: bytes = b"") -> bytes:
     """The head to send to the client, and the part of its body that is here already.
 
-    `framing`: header lines of our own, each with its CRLF. Uses `head.lines` up.
+    `framing`: header lines of our own, each with its CRLF.
     """
-    lines = head.lines
-    lines[0] = _STATUS_LINES[head.status]
     if head.declared is not None:
         framing = b"content-length: %d\r\n%b" % (head.declared, framing)
-    lines[-2] = framing
-    lines[-1] = body
-    return _LINE.join(lines)
+    return _LINE.join((_STATUS_LINES[head.status], *head.lines, framing, body))
 
 
 def informational_head(head: ResponseHead) -> bytes:
     """A 1xx response, passed on."""
-    return _LINE.join((_STATUS_LINES[head.status], *head.lines[1:]))
+    return _LINE.join((_STATUS_LINES[head.status], *head.lines, b"", b""))
 
 
 def local_reply(reason: Reason, framing: bytes, body: bool) -> bytes:

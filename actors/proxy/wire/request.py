@@ -9,7 +9,8 @@ from typing import Final, Protocol
 import httptools
 
 from tulle.actors.proxy.wire.body import CHUNKED, ChunkReader, parse_length, require_chunked
-from tulle.actors.proxy.wire.head import Headers, HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.known import KnownLines
 from tulle.actors.proxy.wire.target import NO_AUTHORITY, Authority, parse_authority, split_target
 from tulle.policies.reasons import (
     BAD_REQUEST,
@@ -48,6 +49,10 @@ _DROPPED: Final = frozenset(
 _PASSED: Final = frozenset({b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT})
 _NOTED: Final = _DROPPED | _PASSED
 
+_known: Final = KnownLines()
+_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
+_TARGET_BYTES: Final = 8_192
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
 # Phases. Not an enum: its members cost a search per look.
@@ -113,39 +118,23 @@ class RequestSink(Protocol):
     def on_refused(self, reason: Reason, detail: str) -> None: ...
 
 
-class RequestReader(HeadReader):
+class RequestReader(HeadReader[httptools.HttpRequestParser]):
     """Feed it a client's bytes; it calls the sink, never but out of `feed` and `proceed`.
 
     `held`: bytes that wait for `proceed()`.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_headers",
-        "_left",
-        "_noted",
-        "_phase",
-        "_sink",
-        "held",
-    )
-
-    _parser: httptools.HttpRequestParser
+    __slots__ = ("_chunks", "_headers", "_left", "_phase", "_sink", "_start", "held")
 
     def __init__(self, sink: RequestSink) -> None:
-        super().__init__()
+        super().__init__(httptools.HttpRequestParser)
         self._sink = sink
-        self._parser = httptools.HttpRequestParser(self)
         self._phase = _HEAD
+        self._start: list[bytes] = []  # method, target, version
         self._headers: Headers = []
-        self._noted: Headers = []
         self._left = 0
         self._chunks: ChunkReader | None = None
         self.held = b""
-
-    @property
-    def mid_head(self) -> bool:
-        """A head has begun and is not complete."""
-        return self._phase == _HEAD and bool(self._head or self._blank)
 
     def feed(self, data: bytes) -> None:
         """Takes what the client sent."""
@@ -186,8 +175,6 @@ class RequestReader(HeadReader):
         head = self._finish_head()
         length = self._left = head.length
         if length:
-            # llhttp waits for a body that it does not get to see.
-            self._parser = httptools.HttpRequestParser(self)
             self._phase = _FIXED if length > 0 else _CHUNKED
             self._chunks = ChunkReader() if length < 0 else None
         else:
@@ -218,16 +205,39 @@ class RequestReader(HeadReader):
         self._sink.on_end()
         return rest
 
-    def _finish_head(self) -> RequestHead:
-        headers, noted = self._headers, self._noted
+    def _recall(self, lines: list[bytes]) -> bool:
+        # What llhttp would look at: a method that it knows, and a target of visible characters.
+        start = lines.pop(0).split(b" ")
+        if len(start) != 3 or start[0] not in _METHODS or start[1].translate(None, _VISIBLE):
+            return False
+        headers = [*filter(None, map(_known.kept.get, lines))]
+        aside = [*filter(None, map(_known.aside.get, lines))]
+        count = len(lines)
+        if len(headers) + len(aside) != count or count > HEADERS or len(start[1]) > _TARGET_BYTES:
+            return False
+        self._start = start
+        self._headers = headers
+        self._aside = aside
+        return True
+
+    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
+        self._start = start.split(b" ")
         self._headers = []
-        self._noted = []
+        self._aside = []
+        for line, field in zip(lines, fields, strict=True):
+            name = field[0]
+            aside = name in _NOTED or name.startswith(_OURS)
+            (self._aside if aside else self._headers).append(field)
+            _known.learn(line, field, aside)
+
+    def _finish_head(self) -> RequestHead:
         # llhttp has checked each part; it lets more than one space pass, we don't.
-        line = self._lines[0].split(b" ")
-        if len(line) != 3 or line[2] not in _VERSIONS:
+        start = self._start
+        if len(start) != 3 or not start[1] or start[2] not in _VERSIONS:
             raise Refused(BAD_REQUEST, "not a request line of HTTP/1.1")
-        method, target, version = line
-        head = RequestHead(method, _VERSIONS[version], headers)
+        method, target, version = start
+        head = RequestHead(method, _VERSIONS[version], self._headers)
+        noted = self._aside
         if len(noted) == 1 and noted[0][0] == b"host":
             authority = noted[0][1]
         else:
@@ -247,16 +257,6 @@ class RequestReader(HeadReader):
     def _refuse_upgrade(self) -> None:
         connect = self._parser.get_method() == b"CONNECT"
         raise Refused(CONNECT_NOT_SUPPORTED if connect else UPGRADE_NOT_SUPPORTED)
-
-    # Called by httptools.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count += 1
-        name = name.lower()
-        if name in _NOTED or (name[0] == 0x78 and name.startswith(_OURS)):
-            self._noted.append((name, value.rstrip()))
-        else:
-            self._headers.append((name, value.rstrip()))
 
 
 def _apply_noted(head: RequestHead, noted: Headers) -> bytes:

@@ -11,7 +11,8 @@ from tulle.actors.proxy.wire.body import (
     parse_length,
     require_chunked,
 )
-from tulle.actors.proxy.wire.head import HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.known import KnownLines
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
 
 # Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
@@ -30,6 +31,9 @@ _DROPPED: Final = frozenset(
 )
 
 _VERSIONS: Final = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
+_known: Final = KnownLines()
+_known_starts: Final[dict[bytes, tuple[int, int]]] = {}  # status lines: status, minor version
+_KNOWN_STARTS: Final = 256
 _WITHOUT_BODY: Final = frozenset({*range(200), 204, 304})
 
 # Phases. Not an enum: its members cost a search per look.
@@ -42,8 +46,7 @@ _DEAD: Final = 5
 
 
 class ResponseHead:
-    """A response's head. `lines` is the status line, headers to forward as they came, and two
-    empty lines.
+    """A response's head. `lines` are the headers to forward, as they came.
 
     `length` is what follows: the body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of
     Content-Length, which a response without a body may have too (HEAD, 304).
@@ -74,24 +77,21 @@ class ResponseSink(Protocol):
     def on_flaw(self, detail: str) -> None: ...
 
 
-class ResponseReader(HeadReader):
+class ResponseReader(HeadReader[httptools.HttpResponseParser]):
     """`expect` a response, feed it the upstream's bytes, `close` it at their end."""
 
-    __slots__ = ("_chunks", "_dropped", "_left", "_no_body", "_options", "_phase", "_sink")
+    __slots__ = ("_chunks", "_left", "_lines", "_no_body", "_phase", "_sink", "_start")
 
     _sink: ResponseSink  # set by `expect`; nothing is told before
 
-    _parser: httptools.HttpResponseParser
-
     def __init__(self) -> None:
-        super().__init__()
-        self._parser = httptools.HttpResponseParser(self)
+        super().__init__(httptools.HttpResponseParser)
         self._phase = _IDLE
         self._no_body = False
         self._left = 0
+        self._start = b""
+        self._lines: list[bytes] = []  # to forward
         self._chunks: ChunkReader | None = None
-        self._dropped: list[tuple[int, bytes, bytes]] = []  # line, name, value
-        self._options: list[bytes] = []  # values of Connection
 
     def is_idle(self) -> bool:
         """The last response is complete, and nothing came after it."""
@@ -138,9 +138,6 @@ class ResponseReader(HeadReader):
             return b""
         head = self._finish_head()
         sink, length = self._sink, head.length
-        if length or head.declared or self._no_body:
-            # llhttp waits for a body that it does not get to see, or that HEAD does not have.
-            self._parser = httptools.HttpResponseParser(self)
         if head.status < 200:
             sink.on_informational(head)
             return rest
@@ -189,66 +186,89 @@ class ResponseReader(HeadReader):
             self._sink.on_end()
         return b""
 
+    def _recall(self, lines: list[bytes]) -> bool:
+        start = lines.pop(0)
+        if start not in _known_starts or len(lines) > HEADERS:
+            return False
+        kept = [*filter(_known.kept.__contains__, lines)]
+        aside = [*filter(None, map(_known.aside.get, lines))]
+        if len(kept) + len(aside) != len(lines):
+            return False
+        self._start = start
+        self._lines = kept
+        self._aside = aside
+        return True
+
+    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
+        self._start = start
+        self._lines = []
+        self._aside = []
+        for line, field in zip(lines, fields, strict=True):
+            aside = field[0] in _DROPPED
+            if aside:
+                self._aside.append(field)
+            else:
+                self._lines.append(line)
+            _known.learn(line, field, aside)
+
     def _finish_head(self) -> ResponseHead:
-        lines = self._lines
-        version = lines[0][:9]
-        if version not in _VERSIONS:
-            raise Refused(UPSTREAM_PROTOCOL, f"{version!r} is not HTTP/1.1")
-        status = self._parser.get_status_code()
-        head = ResponseHead(status, _VERSIONS[version], lines)
-        if self._dropped:
-            self._read_dropped(head)
+        start = self._start
+        known = _known_starts.get(start)
+        if known is None:
+            known = self._read_start(start)
+        status, minor = known
+        head = ResponseHead(status, minor, self._lines)
+        if self._aside:
+            _apply_aside(head, self._aside)
         if status in _WITHOUT_BODY or self._no_body:
-            if status < 100 or status == 101:
-                raise Refused(UPSTREAM_PROTOCOL, f"status {status} was not asked for")
             head.length = 0
         return head
 
-    def _read_dropped(self, head: ResponseHead) -> None:
-        """Reads framing and connection options into `head`, and takes their lines out."""
-        dropped, self._dropped = self._dropped, []
-        length = None
-        chunked = False
-        lines = head.lines
-        while dropped:
-            line, name, value = dropped.pop()  # from the end: what is before keeps its place
-            del lines[line]
-            if name == b"content-length":
-                length = parse_length(value, length)
-            elif name == b"connection":
-                if value == b"keep-alive":
-                    head.keep_alive = True
-                else:
-                    self._options.append(value)
-            elif name == b"transfer-encoding":
-                require_chunked(value, head.minor, chunked)
-                chunked = True
-        if chunked:
-            if length is not None:
-                raise Refused(UPSTREAM_PROTOCOL, "both Content-Length and Transfer-Encoding")
-            head.length = CHUNKED
-        elif length is not None:
-            head.declared = head.length = length
-        if self._options:
-            options, self._options = self._options, []
-            _apply_connection(head, named_by_connection(options))
+    def _read_start(self, start: bytes) -> tuple[int, int]:
+        """Status and minor version of a status line, which llhttp has accepted."""
+        minor = _VERSIONS.get(start[:9])
+        status = start[9:12]
+        if minor is None or not status.isdigit() or len(status) != 3:
+            raise Refused(UPSTREAM_PROTOCOL, f"not a status line of HTTP/1.1: {start[:40]!r}")
+        if status < b"102" and status != b"100":
+            raise Refused(UPSTREAM_PROTOCOL, f"status {status.decode()} was not asked for")
+        if len(_known_starts) >= _KNOWN_STARTS:
+            _known_starts.clear()
+        _known_starts[start] = known = (int(status), minor)
+        return known
 
     def _refuse_upgrade(self) -> None:
         raise Refused(UPSTREAM_PROTOCOL, "the protocol can't change")
 
-    # Called by httptools.
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count = line = self._count + 1
-        name = name.lower()
-        if name in _DROPPED:
-            self._dropped.append((line, name, value))
+def _apply_aside(head: ResponseHead, aside: Headers) -> None:
+    """Reads framing and connection options into `head`."""
+    length = None
+    chunked = False
+    options: list[bytes] = []
+    for name, value in aside:
+        if name == b"content-length":
+            length = parse_length(value, length)
+        elif name == b"connection":
+            if value == b"keep-alive":
+                head.keep_alive = True
+            else:
+                options.append(value)
+        elif name == b"transfer-encoding":
+            require_chunked(value, head.minor, chunked)
+            chunked = True
+    if chunked:
+        if length is not None:
+            raise Refused(UPSTREAM_PROTOCOL, "both Content-Length and Transfer-Encoding")
+        head.length = CHUNKED
+    elif length is not None:
+        head.declared = head.length = length
+    if options:
+        _apply_connection(head, named_by_connection(options))
 
 
 def _apply_connection(head: ResponseHead, options: set[bytes]) -> None:
     closes = b"close" in options
     head.keep_alive = not closes and (head.keep_alive or b"keep-alive" in options)
     if named := options - {b"close", b"keep-alive"}:
-        head.lines[1:-2] = [
-            line for line in head.lines[1:-2] if line.partition(b":")[0].lower() not in named
-        ]
+        head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
