@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = Path(name)
             rows = asyncio.run(measure(folder, options.scenario, options.peers, options.seconds))
             configs = {f.name: f.read_text() for f in folder.iterdir() if f.suffix in CONFIGS}
-    except (Failure, NotReady, wrk.WrkFailed, TimeoutError) as error:
+    except (Failure, NotReady, wrk.WrkFailed, OSError) as error:  # TimeoutError is an OSError
         print(f"not measured: {error or 'not ready in time'}", file=sys.stderr)
         return 1
     found = machine.describe() | {"seconds": options.seconds, "rounds": ROUNDS}

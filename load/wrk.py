@@ -47,6 +47,8 @@ def parse(output: str) -> Sample:
     lines = output.strip().splitlines()
     try:
         found = json.loads(lines[-1])
+        if not found["requests"]:
+            raise ValueError("no request was answered")
         return Sample(
             requests=found["requests"],
             seconds=found["duration_us"] / 1e6,

@@ -26,11 +26,16 @@ UP_TARGET_SECONDS = 15.0
 DEMO_TARGET_SECONDS = 120.0
 TOLERANCE = 3.0  # machines differ: only beyond this many times a target is the demo wrong
 INTERRUPTED = 130
+USAGE = 2
 WIDTH = 160  # of tables off a terminal
 
 
 def run(hold: bool = False, steps: Sequence[int] = (), json: bool = False) -> int:
     """Runs the demo and prints its report; all steps unless some are named. The exit status."""
+    if unknown := sorted(set(steps) - set(STEPS)):
+        known = ", ".join(map(str, STEPS))
+        print(f"tulle: there is no step {unknown[0]}; the steps are {known}", file=sys.stderr)
+        return USAGE
     try:
         return asyncio.run(_run(hold, sorted(set(steps)) or sorted(STEPS), json))
     except (KeyboardInterrupt, asyncio.CancelledError):

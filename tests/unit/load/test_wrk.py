@@ -17,7 +17,9 @@ def test_figures_are_read_from_the_scripts_line() -> None:
     assert wrk.parse(OUTPUT) == wrk.Sample(79268, 6.000012, 2.31, 4.12, 3)
 
 
-@pytest.mark.parametrize("output", ["", "unable to connect to 127.0.0.1:1", "[]", '{"requests":1}'])
+@pytest.mark.parametrize(
+    "output", ["", "unable to connect to 127.0.0.1:1", "[]", '{"requests":1}', '{"requests":0}']
+)
 def test_what_is_no_result_is_said(output: str) -> None:
     with pytest.raises(wrk.WrkFailed, match=r"wrk said: "):
         wrk.parse(output)
