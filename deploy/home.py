@@ -160,9 +160,9 @@ def locked(home: Home) -> bool:
 
 def end_leftovers(home: Home, seconds: float = 5.0) -> list[str]:
     """Ends what a killed `up` left and forgets it; names what was still running."""
+    home.mesh_file.unlink(missing_ok=True)
     left = home.children().processes
     ended = [name for name, process in left.items() if processes.end(process, seconds)]
-    home.mesh_file.unlink(missing_ok=True)
     home.children_file.unlink(missing_ok=True)
     return ended
 

@@ -16,25 +16,31 @@ _POLL_SECONDS = 0.05
 _ASK_SECONDS = 0.3  # whoever does not lead yet does not answer
 
 
-async def until_ready(mesh: Api, http_port: int, said: Callable[[str], None]) -> None:
-    """Returns when all is ready; `said` hears of each part. Never gives up by itself."""
-    await asyncio.gather(
-        _part("evaluator", said, lambda: _status(mesh)),
-        _part("supervisor", said, lambda: _services(mesh)),
-        _part("collector", said, lambda: _collector(http_port)),
-        _part("ingress gateway", said, lambda: _ingress(mesh)),
-    )
+class Readiness:
+    """Asks until all is ready. `missing`: what has not come yet; `said` hears of what has."""
 
+    def __init__(self, mesh: Api, http_port: int, said: Callable[[str], None]) -> None:
+        self._said = said
+        self.missing = ["evaluator", "supervisor", "collector", "ingress gateway"]
+        self._checks: dict[str, Callable[[], Awaitable[bool]]] = {
+            "evaluator": lambda: _status(mesh),
+            "supervisor": lambda: _services(mesh),
+            "collector": lambda: probe.healthy([http_port], "/healthz"),
+            "ingress gateway": lambda: _ingress(mesh),
+        }
 
-async def _part(
-    name: str, said: Callable[[str], None], there: Callable[[], Awaitable[bool]]
-) -> None:
-    while True:
-        with contextlib.suppress(Failure):
-            if await there():
-                said(name)
-                return
-        await asyncio.sleep(_POLL_SECONDS)
+    async def wait(self) -> None:
+        """Returns when nothing is missing. Never gives up by itself."""
+        await asyncio.gather(*map(self._part, list(self.missing)))
+
+    async def _part(self, name: str) -> None:
+        while True:
+            with contextlib.suppress(Failure):
+                if await self._checks[name]():
+                    self.missing.remove(name)
+                    self._said(name)
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _status(mesh: Api) -> bool:
@@ -50,10 +56,6 @@ async def _services(mesh: Api) -> bool:
     subject = mesh.subjects.api_mesh("services")
     request = MeshRequest(id=api.new_id())
     return (await mesh.ask(subject, request, ServicesAnswer, _ASK_SECONDS)).ok
-
-
-async def _collector(port: int) -> bool:
-    return await probe.healthy([port], "/healthz")
 
 
 async def _ingress(mesh: Api) -> bool:

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from tulle.deploy.home import Children, Home, MeshFile
 from tulle.deploy.processes import Process
 from tulle.deploy.progress import Progress
 from tulle.deploy.ray_host import RayHost
-from tulle.deploy.ready import until_ready
+from tulle.deploy.ready import Readiness
 from tulle.deploy.settings import Settings
 
 READY_SECONDS = 90.0
@@ -125,29 +126,34 @@ class Watcher:
 
     async def _until_ready(self, binding: Binding) -> None:
         """Raises `Failure` when the Ray host ends or the time is up."""
-        ready = asyncio.create_task(self._all_answer(binding))
-        ended = asyncio.create_task(self._follow_ray())
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-            await (ended if ended.done() else ready)
-        except TimeoutError:
-            raise Failure(
-                f"not ready within {READY_SECONDS:.0f} s: what is not named above did not come; "
-                f"see {self._home.logs}"
-            ) from None
-        finally:
-            for task in (ready, ended):
-                task.cancel()
-            await asyncio.wait((ready, ended))
-
-    async def _all_answer(self, binding: Binding) -> None:
         who = self._nats.credentials(Role.OPERATOR)
         with said_plainly():
             connection = await connect(who.url, who, name="tulle-up")
         async with connection:
-            mesh = Api(self._mesh, connection, retries=False)
-            await until_ready(mesh, binding.http_port, self._progress.done)
+            readiness = Readiness(
+                Api(self._mesh, connection, retries=False), binding.http_port, self._progress.done
+            )
+            ended = asyncio.create_task(self._follow_ray())
+            ready = asyncio.create_task(readiness.wait())
+            try:
+                await asyncio.wait(
+                    (ready, ended), timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ended.done():
+                    ended.result()
+                if not ready.done():
+                    raise Failure(self._late(readiness.missing))
+            finally:
+                for task in (ready, ended):
+                    task.cancel()
+                await asyncio.wait((ready, ended))
+
+    def _late(self, missing: Sequence[str]) -> str:
+        logs_of_ray = self._home.ray / "session_latest" / "logs"
+        return (
+            f"not ready within {READY_SECONDS:.0f} s: {' and '.join(missing)} did not come; "
+            f"see {self._home.logs} and {logs_of_ray}"
+        )
 
     async def _follow_ray(self) -> None:
         """Raises `Failure` when it ends."""
