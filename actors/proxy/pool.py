@@ -5,6 +5,7 @@ making, but takes whichever is free first.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable
 from typing import Final, Protocol
@@ -18,6 +19,8 @@ from tulle.policies.reasons import (
     IDENTITY_REFUSED,
     Reason,
 )
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0
@@ -153,8 +156,9 @@ class Endpoint:
                 upstream = await self._dial(self)
         except TimeoutError:
             failure = CONNECT_TIMEOUT
-        except IdentityRefused:
+        except (IdentityRefused, ssl.SSLCertVerificationError) as error:
             failure = IDENTITY_REFUSED
+            log.warning("identity refused: host=%s error=%s", self.host, error)
         except (ssl.SSLError, OSError):
             pass
         finally:

@@ -80,7 +80,9 @@ def gateway_config(
     return configs.GatewayConfig("ingress", (listener,), (cluster,))
 
 
-def service_cluster(service: str = "reviews", port: int = 9080, subset: str = "") -> configs.Cluster:
+def service_cluster(
+    service: str = "reviews", port: int = 9080, subset: str = ""
+) -> configs.Cluster:
     """A cluster of a service of the mesh in namespace `default`."""
     host = f"{service}.default.svc.cluster.local"
     return configs.Cluster(

@@ -1,6 +1,7 @@
 """Sinks that write down what the wire's readers tell them."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from tulle.actors.proxy.wire.request import RequestHead, RequestReader
 from tulle.actors.proxy.wire.response import ResponseHead, ResponseReader
@@ -81,4 +82,4 @@ class Responses:
 def cut(data: bytes, at: Iterable[int]) -> list[bytes]:
     """`data` in pieces, cut at the offsets `at` (those outside of it are ignored)."""
     offsets = sorted({0, len(data), *(offset for offset in at if 0 < offset < len(data))})
-    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(offsets)]

@@ -267,7 +267,8 @@ _LINES = st.sampled_from(
         b"Host: a", b"host: b", b"Content-Length: 3", b"Content-Length: 0", b"content-length: 3",
         b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Connection: close",
         b"Connection: keep-alive", b"Connection: x-one", b"Connection: upgrade", b"Upgrade: h2c",
-        b"X-One: 1", b"x-two:2", b"Bad : 1", b"X-Three: \x01", b"TE: trailers", b"Expect: 100-continue",
+        b"X-One: 1", b"x-two:2", b"Bad : 1", b"X-Three: \x01", b"TE: trailers",
+        b"Expect: 100-continue",
     ]
 )  # fmt: skip
 
