@@ -11,7 +11,7 @@ from tulle.deploy import home, processes
 from tulle.deploy.errors import Failure, NoMesh
 from tulle.deploy.home import Home
 from tulle.deploy.settings import Settings
-from tulle.deploy.up import READY_SECONDS, UpOptions
+from tulle.deploy.up import READY, READY_SECONDS, UpOptions
 
 DOWN_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -21,13 +21,11 @@ def start(of: Settings, options: UpOptions) -> None:
     """Returns when the mesh is ready; shows what the twin says until then. Raises `Failure`."""
     where = Home(of.mesh_folder)
     where.make()
-    if home.locked(where):
-        with home.lock(where):  # raises, with the sentence for it
-            pass
+    with home.lock(where):  # raises when one runs
+        pass
     log = where.logs / "up.log"
     log.touch(mode=0o600)
-    with log.open("ab") as output:
-        said = output.tell()
+    with log.open("wb") as output:
         twin = subprocess.Popen(
             _command(of, options),
             stdin=subprocess.DEVNULL,
@@ -35,13 +33,14 @@ def start(of: Settings, options: UpOptions) -> None:
             stderr=output,
             start_new_session=True,
         )
+    said = ""
     deadline = time.monotonic() + READY_SECONDS + 10
     while time.monotonic() < deadline:
         status = twin.poll()
-        said = _show(log, said)
+        said += _show(log, len(said))
         if status is not None:
             raise Failure(f"`tulle up` ended with status {status}, its log is {log}")
-        if _is_ready(where, twin.pid):
+        if _is_ready(where, twin.pid) and READY in said:
             return
         time.sleep(_POLL_SECONDS)
     raise Failure(f"not ready in time; see {log}, and end it with `tulle down`")
@@ -69,7 +68,7 @@ def stop(of: Settings) -> str:
 
 def _command(of: Settings, options: UpOptions) -> list[str]:
     return [
-        *(sys.executable, "-m", "tulle.deploy.cli", "up"),
+        *(sys.executable, "-m", "tulle.deploy.cli", "up", "--twin"),
         *("--mesh", of.mesh),
         *("--bind", options.bind),
         *("--ingress-port", str(options.ingress_port)),
@@ -84,10 +83,10 @@ def _is_ready(where: Home, pid: int) -> bool:
         return False
 
 
-def _show(log: Path, start_at: int) -> int:
-    """Prints what was added to the log since `start_at`; where it ends now."""
+def _show(log: Path, known: int) -> str:
+    """Prints what the log has after `known` bytes, and returns it."""
     with log.open("rb") as file:
-        file.seek(start_at)
-        text = file.read()
+        file.seek(known)
+        text = file.read().decode("ascii", errors="replace")  # a character per byte
     typer.echo(text, nl=False)
-    return start_at + len(text)
+    return text

@@ -19,7 +19,9 @@ from tulle.deploy import processes
 from tulle.deploy.errors import Failure, NoMesh
 from tulle.deploy.processes import Process
 
-_LONGEST_FOLDER = 60  # Ray puts 45 more behind it, and a unix socket's path ends at 107
+# A unix socket's path ends at 107 bytes, and Ray puts /ray/session_<26>_<pid>/sockets/plasma_store
+# behind this one.
+_LONGEST_FOLDER = 39
 
 FileT = TypeVar("FileT", bound=BaseModel)
 

@@ -61,16 +61,15 @@ def members(leader: Process) -> list[int]:
 
 
 def end(leader: Process, seconds: float) -> bool:
-    """Ends the session: SIGTERM to the leader, after `seconds` SIGKILL to all that are left.
-
-    Blocks for as long. False: nothing of it was running.
+    """Ends the session: SIGTERM to the leader, and when it has gone or `seconds` have, SIGKILL to
+    all that are left. Blocks for as long. False: nothing of it was running.
     """
     if not members(leader):
         return False
     if runs(leader):
         send(leader.pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while members(leader) and time.monotonic() < deadline:
+    while runs(leader) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     kill(leader)
     return True

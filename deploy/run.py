@@ -54,6 +54,7 @@ APP_SECONDS = 30.0  # for its end after SIGTERM, then SIGKILL
 SWEEP_SECONDS = 10.0
 PROBE_UNREADY_SECONDS = 0.1
 PROBE_READY_SECONDS = 5.0
+PROBES_UNTIL_WARNING = 100
 FORWARDED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -121,6 +122,7 @@ class _Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._app: App | None = None
         self._outbound = 0
+        self._leaving = False
         self._holder_path = str(home.run / f"{secrets.token_hex(4)}.sock")
         self._holder = Holder(
             self._holder_path, lambda *_: (ADDRESS, 0), on_lost=self._sidecar_lost
@@ -152,6 +154,7 @@ class _Run:
                         return effect.status
                     self._perform(effect)
         finally:
+            self._leaving = True
             if self._app is not None:
                 self._app.kill()  # nothing is left of it but after a failure
             await self._workload.gone()
@@ -217,9 +220,14 @@ class _Run:
 
     async def _probe(self) -> None:
         ports = [port.app for port in self._ports]
+        failures = 0
         while True:
             healthy = await probe.healthy(ports, self._options.health)
             await self._events.put(Probed(healthy))
+            failures = 0 if healthy else failures + 1
+            if failures == PROBES_UNTIL_WARNING:
+                asked = f" or {self._options.health} is no 2xx" if self._options.health else ""
+                _LOG.warning("the app does not accept on 127.0.0.1, ports %s%s", ports, asked)
             await asyncio.sleep(PROBE_READY_SECONDS if healthy else PROBE_UNREADY_SECONDS)
 
     async def _drain(self) -> None:
@@ -242,7 +250,8 @@ class _Run:
             self._app.send(number)
 
     def _sidecar_lost(self, proxy: str) -> None:
-        _LOG.warning("sidecar %s is gone; Ray starts it again, connections wait meanwhile", proxy)
+        if not self._leaving:
+            _LOG.warning("sidecar %s is gone; Ray starts it again, connections wait", proxy)
 
     def _do(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -36,6 +36,7 @@ READY_SECONDS = 90.0
 END_RAY_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 1.0
 
+READY = "ready"  # the last phase
 _PHASES = {"ray-ready": "Ray", "actors-ready": "actors"}  # of local.py's events
 
 _LOG = logging.getLogger("tulle.up")
@@ -59,11 +60,18 @@ class UpOptions:
         return cls(bind, ingress_port, http_port)
 
 
-def keep_up(of: Settings, options: UpOptions) -> None:
-    """Returns when a signal has ended the mesh and nothing of it runs. Raises `Failure`."""
+def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> None:
+    """Returns when a signal has ended the mesh and nothing of it runs. Raises `Failure`.
+
+    Logs go to stderr, or to `logs/watcher.log` when not `in_foreground`.
+    """
     where = Home(of.mesh_folder)
     where.make()
-    logs.start(as_json=of.json_logs, level=logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    logs.start(
+        as_json=of.json_logs,
+        file=None if in_foreground else where.logs / "watcher.log",
+        level=logging.WARNING if sys.stderr.isatty() else logging.INFO,
+    )
     with home.lock(where):
         progress = Progress()
         for name in home.end_leftovers(where):
@@ -121,7 +129,7 @@ class Watcher:
         await self._until_ready(binding)
         stack.callback(self._home.mesh_file.unlink, missing_ok=True)
         home.write(self._home.mesh_file, self._mesh_file(binding))
-        self._progress.done(f"ready: ingress on {binding.ingress}, {binding.http}/metrics")
+        self._progress.done(f"{READY}: ingress on {binding.ingress}, {binding.http}/metrics")
         await asyncio.gather(self._keep_nats(), self._keep_ray())
 
     async def _until_ready(self, binding: Binding) -> None:

@@ -28,6 +28,7 @@ def up(
     http_port: Annotated[
         int, typer.Option(min=0, max=65535, help="For /metrics and /healthz; 0: a free one.")
     ] = 15000,
+    twin: Annotated[bool, typer.Option("--twin", hidden=True)] = False,  # of --detach
 ) -> None:
     """Start a mesh and keep it up until Ctrl-C."""
     from tulle.deploy import detached
@@ -38,7 +39,7 @@ def up(
     if detach:
         detached.start(of, options)
     else:
-        keep_up(of, options)
+        keep_up(of, options, in_foreground=not twin)
 
 
 def down(mesh: Mesh = None) -> None:
