@@ -130,6 +130,7 @@ class Watcher:
         stack.callback(self._home.mesh_file.unlink, missing_ok=True)
         home.write(self._home.mesh_file, self._mesh_file(binding))
         self._progress.done(f"{READY}: ingress on {binding.ingress}, {binding.http}/metrics")
+        self._progress.say("Ctrl-C or `tulle down` ends it; `tulle status` shows it")
         await asyncio.gather(self._keep_nats(), self._keep_ray())
 
     async def _until_ready(self, binding: Binding) -> None:

@@ -67,7 +67,7 @@ def scale(
     output.show_problems(answer)
     output.refuse(answer, f"pool {pool} is not at {replicas}; see `tulle status`")
     if form is Form.TABLE:
-        typer.echo(f"pool {pool} has {replicas} {'proxy' if replicas == 1 else 'proxies'}")
+        typer.echo(f"pool {pool} has {counted(replicas)}")
 
 
 def _ask(to: World, of: settings.Settings, verb: str, expected: type[AnswerT]) -> AnswerT:
@@ -96,8 +96,13 @@ def _status(answer: StatusAnswer) -> str:
     columns = ("PROXY", "ROLE", "SERVICE", "STATE", "REVISION", "CURRENT", "LISTENING")
     problems = [f"{p.id}: {problem}" for p in answer.proxies for problem in p.problems]
     behind = sum(proxy.current is not True for proxy in answer.proxies)
-    total = f"{len(answer.proxies)} proxies, {behind or 'none'} not current"
+    total = f"{counted(len(answer.proxies))}, {behind or 'none'} not current"
     return "\n".join([head, "", output.table(columns, rows), "", total, *problems])
+
+
+def counted(proxies: int) -> str:
+    """`1 proxy`, `3 proxies`."""
+    return f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"
 
 
 def _proxy_row(proxy: ProxyReport, revision: str) -> tuple[object, ...]:

@@ -63,7 +63,8 @@ def apply(
         wait_seconds=timeout if wait and not dry_run else 0,
     )
     answer = asyncio.run(_change(world(context), settings.read(mesh), "apply", request))
-    _show_change(answer, form, "would be applied" if dry_run else "applied")
+    done = "would be applied" if dry_run else "applied by all proxies" if wait else "applied"
+    _show_change(answer, form, done)
     _judge_wait(answer, request.wait_seconds)
 
 
@@ -88,7 +89,7 @@ def delete(
         wait_seconds=timeout if wait else 0,
     )
     answer = asyncio.run(_change(world(context), settings.read(mesh), "delete", request))
-    _show_change(answer, form, "deleted")
+    _show_change(answer, form, "deleted everywhere" if wait else "deleted")
     _judge_wait(answer, request.wait_seconds)
 
 
@@ -190,7 +191,8 @@ def _show_change(answer: Answer, form: Form, done: str) -> None:
     if form is Form.TABLE:
         for change in answer.changes or ["nothing changes"]:
             typer.echo(change)
-        typer.echo(f"{done}, revision {output.revision_text(answer.revision)}")
+        said = "stored" if answer.pending else done
+        typer.echo(f"{said}, revision {output.revision_text(answer.revision)}")
 
 
 def _judge_wait(answer: Answer, seconds: float) -> None:

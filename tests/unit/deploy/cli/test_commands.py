@@ -145,6 +145,7 @@ def test_waiting_follows_the_answers_to_the_last(policy_file: str) -> None:
     assert run.status == 0
     assert codec.decode(ApplyRequest, mesh.asked[0][1]).wait_seconds == 3
     assert "created VirtualService default/reviews" in run.out
+    assert run.out.splitlines()[-1] == "applied by all proxies, revision 7"
 
 
 @pytest.mark.parametrize("ok", [True, False])
@@ -155,6 +156,7 @@ def test_not_applied_by_all_in_time_is_status_3(policy_file: str, ok: bool) -> N
     run = Run(mesh, "apply", "-f", policy_file, "--wait")
 
     assert run.status == 3
+    assert run.out.splitlines()[-1] == "stored, revision 7"
     assert "reviews-v1-abcde; see `tulle status`" in run.err
 
 
