@@ -15,7 +15,8 @@ from tulle.policies.reasons import REQUEST_TIMEOUT, Reason
 
 HEAD_SECONDS: Final = 60.0
 KEEP_ALIVE_SECONDS: Final = 300.0
-LINGER_SECONDS: Final = 2.0
+LINGER_SECONDS: Final = 2.0  # for what a client still sends, after an answer that ended it all
+CLOSE_SECONDS: Final = 60.0  # for a client to read what was written before the close
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
@@ -49,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
         "_exchange",
         "_full",
         "_held",
+        "_in_head",
         "_lingers",
         "_reader",
         "_reading_paused",
@@ -80,6 +82,7 @@ class ClientConnection(asyncio.Protocol):
         self._held = False  # requests wait in the reader
         self._waiting_body = False  # the upstream does not keep up
         self._reading_paused = False
+        self._in_head = False
         self._lingers = False
 
     # Called by the exchange.
@@ -92,17 +95,20 @@ class ClientConnection(asyncio.Protocol):
 
     def limit(self, seconds: float) -> float:
         """Has the exchange asked in `seconds`; that time."""
-        deadline = self.wheel.now + seconds
+        deadline = self.wheel.after(seconds)
         self.wheel.arm(self, deadline)
         return deadline
 
     def finished(self, exchange: Exchange) -> None:
         """The exchange is over: goes on to the next request, or closes."""
         self._exchange = None
+        self._began = self.wheel.now
+        self._in_head = False
+        if self._waiting_body:
+            self.hold_body(False)
         if not exchange.keep:
             self._close(exchange.request_done)
         elif not self._full:
-            self._began = self.wheel.now
             self._reader.proceed()
             if self._held:
                 self._hold_requests()
@@ -124,6 +130,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes the connection, after what is written already."""
+        self._began = self.wheel.now
         self._reader.stop()
         self.outbox.close(self.transport.close)
 
@@ -144,7 +151,9 @@ class ClientConnection(asyncio.Protocol):
         self._reader.feed(data)
         exchange = self._exchange
         if exchange is None:
-            if self._reader.mid_head:
+            if self._reader.mid_head and not self._in_head:
+                self._in_head = True
+                self._began = self.wheel.now
                 self.wheel.arm(self, self._began + HEAD_SECONDS)
         elif exchange.head.length and not exchange.response_done:
             exchange.flush_request()
@@ -190,32 +199,41 @@ class ClientConnection(asyncio.Protocol):
 
     def on_refused(self, reason: Reason, detail: str) -> None:
         exchange = self._exchange
-        if exchange is not None:
+        if exchange is None:
+            self._refuse(reason)
+        elif exchange.response_done:
+            self._exchange = None
+            self._close(False)
+        else:
             exchange.head.keep_alive = False
             exchange.refuse(reason)
-        else:
-            self._refuse(reason)
 
     # Called by the wheel.
 
     def on_time(self, now: float) -> float | None:
         """Ends what takes too long."""
-        if self.transport.is_closing() or self._lingers:
-            self.transport.abort()
-            return None
+        if self._lingers or self.transport.is_closing():
+            return self._on_time_closing(now)
         if self._exchange is not None:
             return self._exchange.on_time(now) or now + LINGER_SECONDS
-        mid_head = self._reader.mid_head
-        due = self._began + (HEAD_SECONDS if mid_head else KEEP_ALIVE_SECONDS)
+        due = self._began + (HEAD_SECONDS if self._in_head else KEEP_ALIVE_SECONDS)
         if now < due:
             return due
-        if mid_head:
+        if self._in_head:
             self._refuse(REQUEST_TIMEOUT)
         else:
             self.close()
         return now + LINGER_SECONDS
 
     # Inside.
+
+    def _on_time_closing(self, now: float) -> float | None:
+        reads = self.transport.get_write_buffer_size() > 0
+        due = self._began + (CLOSE_SECONDS if reads else LINGER_SECONDS)
+        if now < due:
+            return min(due, now + LINGER_SECONDS)
+        self.transport.abort()
+        return None
 
     def _hold_requests(self) -> None:
         """Reads on once nothing is held back."""
@@ -231,12 +249,12 @@ class ClientConnection(asyncio.Protocol):
     def _close(self, request_done: bool) -> None:
         """Closes; bytes that nobody reads would reset the connection and lose the answer."""
         unread = not request_done or bool(self._reader.held)
+        self._began = self.wheel.now
         self._reader.stop()
         if unread and self.transport.can_write_eof() and not self._lingers:
             self._lingers = True
             self.outbox.close(self.transport.write_eof)
-            self.wheel.disarm(self)
-            self.wheel.arm(self, self.wheel.now + LINGER_SECONDS)
+            self.wheel.arm(self, self._began + LINGER_SECONDS)
         elif not self._lingers:
             self.outbox.close(self.transport.close)
         self._waiting_body = self._held = False

@@ -83,6 +83,7 @@ class Exchange:
     _parked: "Callable[[Exchange], None] | None" = None
     _deadline = _NEVER
     _deadline_reason = ROUTE_TIMEOUT
+    _later = False  # it is not sent in the very read that brought it
 
     def __init__(self, client: "ClientConnection", head: RequestHead, recorder: Recorder) -> None:
         self.client = client
@@ -116,6 +117,8 @@ class Exchange:
         """
         self.cluster = cluster
         self.recorder = recorder or cluster.unrouted
+        if not self.head.authority:  # HTTP/1.0 may lack it, HTTP/1.1 upstream may not
+            self.head.authority = cluster.config.host.encode()
         self._request = request_head(self.head, added)
         if timeout is not None:
             self._limit(timeout, ROUTE_TIMEOUT)
@@ -135,6 +138,7 @@ class Exchange:
         """The edge decides now."""
         self._parked = None
         self._deadline = _NEVER
+        self._later = True
 
     def refuse(self, reason: Reason) -> None:
         """Answers locally, or ends the connection when the answer has begun."""
@@ -208,6 +212,9 @@ class Exchange:
         due = min(self._deadline, self.touched + IDLE_SECONDS)
         if now < due:
             return due
+        if self.response_done:  # a request that was answered before its end, which does not come
+            self.client.close()
+            return None
         self.refuse(self._deadline_reason if now >= self._deadline else IDLE_TIMEOUT)
         return None
 
@@ -216,8 +223,6 @@ class Exchange:
     def connected(self, upstream: UpstreamConnection) -> None:
         """A connection for this request."""
         self._send(upstream)
-        self.flush_request()
-        self.client.hold_body(False)
 
     def connect_failed(self, reason: Reason) -> None:
         """No connection to this endpoint: tries another one."""
@@ -333,8 +338,8 @@ class Exchange:
     def _wait(self) -> None:
         assert self.endpoint is not None
         if self.endpoint.wait(self):
-            if not self.request_done or self._pending:
-                self._hold_body()
+            self._later = True
+            self._hold_body()
         else:
             self.refuse(PENDING_OVERFLOW)
 
@@ -342,10 +347,13 @@ class Exchange:
         self.upstream = upstream
         upstream.exchange = self
         upstream.reader.expect(self, self.head.method)
-        if self.head.length:
-            self._pending.insert(0, self._request)  # written with the body's first piece
-        else:
+        if not self.head.length:
             self.client.outbox.write(upstream.transport, self._request)
+            return
+        self._pending.insert(0, self._request)  # written with the body's first piece
+        if self._later:
+            self.flush_request()
+            self.client.hold_body(False)
 
     def _may_retry(self, upstream: UpstreamConnection) -> bool:
         # An idle connection may be closed by its server at the moment that it is used.

@@ -28,7 +28,8 @@ class GatewayEdge(BaseEdge):
             exchange.refuse(ROUTE_NOT_FOUND)
             return
         forwarded = exchange.client.forwarded
-        if head.noted:
+        noted = head.noted
+        if noted and (FORWARDED_FOR in noted or FORWARDED_PROTO in noted):
             forwarded = _take_forwarded(head, exchange.client)
         added = [forwarded]
         self.tracer.complete(head, added)

@@ -5,8 +5,11 @@ piece would wake its sleeping receiver anew: a tenth of the CPU of a small reque
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
+
+log = logging.getLogger(__name__)
 
 JOINED_BYTES: Final = 16_384  # up to here copying is cheaper than a second write
 
@@ -38,13 +41,17 @@ class Outbox:
         writes, self._writes = self._writes, []
         closes, self._closes = self._closes, []
         for transport, data in writes:
-            if transport.is_closing():
-                continue
-            if isinstance(data, bytes):
-                transport.write(data)
-            elif sum(map(len, data)) <= JOINED_BYTES:
-                transport.write(b"".join(data))
-            else:
-                transport.writelines(data)
+            try:
+                if transport.is_closing():
+                    continue
+                if isinstance(data, bytes):
+                    transport.write(data)
+                elif sum(map(len, data)) <= JOINED_BYTES:
+                    transport.write(b"".join(data))
+                else:
+                    transport.writelines(data)
+            except Exception:  # of one connection, and the others still get theirs
+                log.exception("a write failed: transport=%r", transport)
+                transport.abort()
         for close in closes:
             close()

@@ -113,9 +113,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_time(self, now: float) -> float | None:
         """Closes the connection when it was idle in its pool for too long."""
+        if self.exchange is not None:
+            return now + self.endpoint.idle_seconds
         due = self.idle_since + self.endpoint.idle_seconds
-        if self.exchange is not None or now < due:
-            return max(due, now + 1.0)
+        if now < due:
+            return due
         self.endpoint.lost(self)
         self.transport.close()
         return None

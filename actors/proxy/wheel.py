@@ -5,7 +5,10 @@ to be asked next. So a deadline that moves later costs nothing: the item says so
 """
 
 import asyncio
+import logging
 from typing import Final, Protocol
+
+log = logging.getLogger(__name__)
 
 TICK: Final = 0.05  # seconds
 NOT_ARMED: Final = -1
@@ -31,6 +34,10 @@ class Wheel:
         self._ticking = False
         self.now = loop.time()
         self._next = int(self.now / TICK)
+
+    def after(self, seconds: float) -> float:
+        """The loop's time in `seconds`, never early as `now` would be."""
+        return self._loop.time() + seconds
 
     def arm(self, item: Timed, when: float) -> None:
         """Has `item` asked at `when` (the loop's time), up to two ticks late; the earliest wins."""
@@ -63,7 +70,10 @@ class Wheel:
             due = self._slots.pop(self._next, {})
             self._next += 1
             for item in list(due):
-                self._ask(item, now)
+                try:
+                    self._ask(item, now)
+                except Exception:  # of one item, and the others still have their time
+                    log.exception("what was due failed: item=%r", item)
         if self._slots:
             self._loop.call_later(TICK, self._tick)
         else:

@@ -139,7 +139,7 @@ async def listening(
 ) -> AsyncIterator[int]:
     """The port of a server of these protocols, on loopback."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(factory, "127.0.0.1", 0, ssl=context)  # type: ignore[arg-type]
+    server = await loop.create_server(factory, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
