@@ -1,4 +1,4 @@
-"""Reads the mesh's `/metrics` for the demo: who asked whom how often, and how.
+"""Reads the mesh's `/metrics` for the demo: who asked whom how often, and who proved to be whom.
 
 Counterpart: actors.telemetry, which exports Istio's names and labels.
 """
@@ -44,10 +44,12 @@ def versions(samples: Iterable[Sample], service: str) -> dict[str, int]:
     return _requests(samples, wanted, lambda labels: labels.get("destination_version", "unknown"))
 
 
-def security(samples: Iterable[Sample]) -> dict[str, int]:
-    """`{"mutual_tls": requests}`, as the servers' proxies saw them come."""
-    wanted = {"reporter": "destination"}
-    return _requests(samples, wanted, lambda labels: labels["connection_security_policy"])
+def arrivals(samples: Iterable[Sample]) -> dict[str, int]:
+    """`{"<SPIFFE id> -> reviews": requests}`, as the servers' proxies saw them come.
+
+    The id is the one that the client's certificate proved.
+    """
+    return _requests(samples, {"reporter": "destination"}, _arrival)
 
 
 def per_proxy(samples: Iterable[Sample], proxies: Iterable[str]) -> dict[str, int]:
@@ -71,3 +73,7 @@ def _requests(
 
 def _edge(labels: Labels) -> str:
     return f"{labels['source_canonical_service']} -> {labels['destination_service_name']}"
+
+
+def _arrival(labels: Labels) -> str:
+    return f"{labels['source_principal']} -> {labels['destination_service_name']}"
