@@ -1,4 +1,4 @@
-"""Shared by all tests: the path of tests/support; under CI nothing is skipped."""
+"""Shared by all tests: the path of tests/support; under CI no skip, but of `needs_shared`."""
 
 import os
 import sys
@@ -12,12 +12,37 @@ if str(ROOT) not in sys.path:
     # Last: from the root, `import actors` would be a second copy of tulle.actors.
     sys.path.append(str(ROOT))
 
+from tests.support import shared  # noqa: E402 - found by the path above
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes our markers known."""
+    config.addinivalue_line("markers", "needs_shared: reads Istio's files, which are not ours")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what reads Istio's files where they are not."""
+    if item.get_closest_marker("needs_shared") and not shared.CRDS.is_file():
+        pytest.skip(shared.ABSENT)
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With CI=true a skip is a failure: .ci/run installs everything that a test may need."""
+    """With CI=true a skip is a failure: .ci/run installs everything that a test may need.
+
+    But Istio's files can't be installed, so that their absence stays a skip.
+    """
     outcome = yield
     report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped under CI: {report.longrepr}"
+    if not report.skipped or hasattr(report, "wasxfail") or os.environ.get("CI") != "true":
+        return
+    if item.get_closest_marker("needs_shared") and _reason(report) == shared.ABSENT:
+        return
+    report.outcome = "failed"
+    report.longrepr = f"skipped under CI: {report.longrepr}"
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
+    place = report.longrepr  # of a skip: file, line, text
+    return place[2].removeprefix("Skipped: ") if isinstance(place, tuple) else ""

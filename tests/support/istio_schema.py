@@ -7,6 +7,7 @@ ServiceEntry spec.resolution string enum=DNS,DNS_ROUND_ROBIN,DYNAMIC_DNS,NONE,ST
 import re
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,29 @@ from tulle.policies.resources.fields import element, inner, named_fields
 from tulle.policies.resources.kinds import KINDS
 
 _HAS = re.compile(r"has\(self\.(\w+)\) \? 1 : 0\)")
+_KIND = re.compile(r"^  names:\n(?:    .*\n)*?    kind: (\w+)$", re.MULTILINE)
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def of_crds(file: Path, version: str = "v1") -> list[str]:
     """The lines of Istio's CustomResourceDefinitions for the kinds that we model."""
     lines: list[str] = []
-    for crd in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader):
-        kind = crd["spec"]["names"]["kind"] if crd else None
-        if kind in KINDS:
-            versions = {v["name"]: v["schema"]["openAPIV3Schema"] for v in crd["spec"]["versions"]}
-            schema = versions[version]["properties"]["spec"]
-            lines += [f"{kind} {line}" for line in _schema_lines("spec", schema, "")]
+    for kind, versions in _crds(file).items():
+        schema = versions[version]["properties"]["spec"]
+        lines += [f"{kind} {line}" for line in _schema_lines("spec", schema, "")]
     return sorted(lines)
+
+
+@cache
+def _crds(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """By kind and version the schemas of the kinds that we model; read once, the others never."""
+    found = {}
+    for text in re.split(r"^---\n", file.read_text(), flags=re.MULTILINE):
+        kind = _KIND.search(text)
+        if kind and kind[1] in KINDS:
+            spec = yaml.load(text, Loader=yaml.CSafeLoader)["spec"]
+            found[kind[1]] = {v["name"]: v["schema"]["openAPIV3Schema"] for v in spec["versions"]}
+    return found
 
 
 def of_models() -> list[str]:

@@ -15,6 +15,7 @@ def no_world(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a unit test tried to reach the world")
 
     monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket.socket, "connect_ex", forbidden)
     # The constructor, not the name: modules imported later may subclass Popen, as ray does.
     monkeypatch.setattr(subprocess.Popen, "__init__", forbidden)
     # By name it would import ray, which takes seconds, in every room's tests.
