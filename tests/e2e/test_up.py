@@ -4,12 +4,15 @@ import json
 import os
 import signal
 import socket
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.homes import short_home
-from tests.support.mesh import Commands, processes_of, until
+from tests.support.mesh import ECHO, Commands, processes_of, until
+from tulle.actors.supervisor.leases import EXPIRY_SECONDS
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -60,6 +63,32 @@ def test_a_detached_mesh_is_ended_by_down_and_what_was_applied_outlives_it(
     assert kept["metadata"]["name"] == "kept"
     commands.succeed("down")
     assert processes_of(commands.home) == {}
+
+
+def test_an_app_that_outlives_its_mesh_is_served_by_the_next(commands: Commands) -> None:
+    commands.succeed("up", "--detach", *FREE)
+    server = (sys.executable, str(ECHO), "lasting")
+    app = commands.start("lasting", "run", "lasting", "--port", "0:9080", "--", *server)
+
+    def known() -> list[tuple[str, str]]:
+        return [(workload.id, workload.state) for workload in commands.workloads("lasting")]
+
+    def served() -> bool:
+        command = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://lasting:9080/")
+        return commands.tulle("run", "sleep", "--", *command).stdout == "200"
+
+    until(lambda: [state for _, state in known()] == ["ready"], 60)
+    before = known()
+    commands.succeed("down")
+    commands.succeed("up", "--detach", *FREE)
+
+    until(served, 30)
+    time.sleep(2 * EXPIRY_SECONDS)  # leases of it arrive, or it would be taken back by now
+    assert known() == before
+    assert served()
+    app.end()
+    until(lambda: known() == [], 10)
+    commands.succeed("down")
 
 
 def kill_a_ready_up(commands: Commands) -> None:

@@ -107,6 +107,11 @@ class Commands:
         assert done.returncode == 0, f"tulle {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def workloads(self, service: str) -> list[Workload]:
+        """The workloads of a service of namespace default."""
+        answer = ServicesAnswer.model_validate_json(self.succeed("workloads", "-o", "json"))
+        return [w for s in answer.services if s.name == service for w in s.workloads]
+
     def plain(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command outside the mesh, run to its end."""
         return subprocess.run(
@@ -164,11 +169,6 @@ class Mesh(Commands):
     def proxies(self, role: str) -> list[ProxyReport]:
         """The proxies of a role, by id."""
         return sorted((p for p in self.status().proxies if p.role == role), key=lambda p: p.id)
-
-    def workloads(self, service: str) -> list[Workload]:
-        """The workloads of a service of namespace default."""
-        answer = ServicesAnswer.model_validate_json(self.succeed("workloads", "-o", "json"))
-        return [w for s in answer.services if s.name == service for w in s.workloads]
 
     # Applications
 

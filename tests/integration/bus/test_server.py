@@ -93,6 +93,31 @@ async def test_a_restart_keeps_port_and_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_next_server_of_a_folder_has_port_and_users_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    folder, creds = tmp_path / "nats", tmp_path / "creds"
+    async with serve(folder, creds, SUBJECTS) as first:
+        before = {role: first.credentials(role) for role in Role}
+    (creds / f"{Role.PROXY}.json").write_bytes(b"{")
+    async with serve(folder, creds, SUBJECTS) as second:
+        after = {role: second.credentials(role) for role in Role}
+
+    assert second.url == first.url
+    assert {role for role in Role if before[role] != after[role]} == {Role.PROXY}  # it was broken
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_was_lost_to_another_is_given_up(tmp_path: Path) -> None:
+    folder, creds = tmp_path / "nats", tmp_path / "creds"
+    async with serve(folder, creds, SUBJECTS) as first:
+        pass
+    with socket.create_server(("127.0.0.1", first.port)):
+        async with serve(folder, creds, SUBJECTS) as second:
+            assert second.port != first.port
+
+
+@pytest.mark.asyncio
 async def test_who_watches_it_hears_of_its_death(tmp_path: Path) -> None:
     async with serve(tmp_path / "nats", tmp_path / "creds", SUBJECTS) as server:
         assert server.pid is not None
