@@ -7,11 +7,17 @@ piece would wake its sleeping receiver anew: a tenth of the CPU of a small reque
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 log = logging.getLogger(__name__)
 
 JOINED_BYTES: Final = 16_384  # up to here copying is cheaper than a second write
+
+
+class Loop(Protocol):
+    """Of an event loop, what an outbox needs."""
+
+    def call_soon(self, callback: Callable[[], None], /) -> object: ...
 
 
 class Outbox:
@@ -19,7 +25,7 @@ class Outbox:
 
     __slots__ = ("_closes", "_loop", "_writes")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._writes: list[tuple[asyncio.WriteTransport, bytes | list[bytes]]] = []
         self._closes: list[Callable[[], None]] = []

@@ -4,8 +4,8 @@ An item is armed for a time; when that is due the item is asked what is due by n
 to be asked next. So a deadline that moves later costs nothing: the item says so when it is asked.
 """
 
-import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol
 
 log = logging.getLogger(__name__)
@@ -23,12 +23,19 @@ class Timed(Protocol):
         """Does what is due at `now`; returns when to ask again, None for not at all."""
 
 
+class Loop(Protocol):
+    """Of an event loop, what a wheel needs."""
+
+    def time(self) -> float: ...
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...
+
+
 class Wheel:
     """`now` is the loop's time, at most about a tick old while anything is armed."""
 
     __slots__ = ("_loop", "_next", "_slots", "_ticking", "now")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._slots: dict[int, dict[Timed, None]] = {}
         self._ticking = False
@@ -55,6 +62,8 @@ class Wheel:
         """Forgets `item`."""
         if (slot := self._slots.get(item.slot)) is not None:
             slot.pop(item, None)
+            if not slot:
+                del self._slots[item.slot]
         item.slot = NOT_ARMED
 
     def _start(self) -> None:

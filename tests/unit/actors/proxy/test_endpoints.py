@@ -1,0 +1,148 @@
+"""Endpoints of clusters: from the registry and from configs, one object per endpoint."""
+
+from dataclasses import replace
+
+from tests.support.bench_plane import NoDialer
+from tests.support.certificates import spiffe
+from tests.support.fake_loop import ManualLoop
+from tests.support.serving_plane import (
+    service_cluster,
+    service_record,
+    spec,
+    static_cluster,
+)
+from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.endpoints import EndpointBook
+from tulle.actors.proxy.outbox import Outbox
+from tulle.actors.proxy.stats import Stats
+from tulle.actors.proxy.trace import Tracer
+from tulle.actors.proxy.wheel import Wheel
+from tulle.bus.messages import ServiceRecord, WorkloadState
+from tulle.policies import config as configs
+
+OWNER = ("outbound", "reviews.default.svc.cluster.local")
+
+
+def book() -> EndpointBook:
+    loop = ManualLoop()
+    around = Surroundings(spec("sidecar"), Wheel(loop), Outbox(loop), Stats(), Tracer())
+    return EndpointBook(around, NoDialer(), NoDialer())
+
+
+def only(clusters: dict[str, Cluster]) -> Cluster:
+    (cluster,) = clusters.values()
+    return cluster
+
+
+def ports(cluster: Cluster) -> list[int]:
+    return [endpoint.port for endpoint in cluster.endpoints]
+
+
+def in_state(record: ServiceRecord, state: WorkloadState) -> ServiceRecord:
+    workloads = [workload.model_copy(update={"state": state}) for workload in record.workloads]
+    return record.model_copy(update={"workloads": workloads})
+
+
+def test_workloads_before_and_after_their_cluster() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    cluster = only(it.install(OWNER, [service_cluster()]))
+    assert ports(cluster) == [1]
+    it.install_service(service_record(1, 2))
+    assert ports(cluster) == [1, 2]
+    assert cluster.mutual
+    assert cluster.endpoints[0].accounts == {spiffe("reviews")}
+
+
+def test_only_ready_workloads_that_serve_the_port_and_have_the_labels() -> None:
+    it = book()
+    it.install_service(service_record(1, 2))
+    clusters = it.install(
+        OWNER,
+        [service_cluster(), service_cluster(subset="v2"), service_cluster(port=1234)],
+    )
+    assert [ports(cluster) for cluster in clusters.values()] == [[1, 2], [2], []]
+    it.install_service(in_state(service_record(1, 2), "draining"))
+    assert [ports(cluster) for cluster in clusters.values()] == [[], [], []]
+    it.install_service(in_state(service_record(1, 2), "starting"))
+    assert [ports(cluster) for cluster in clusters.values()] == [[], [], []]
+
+
+def test_labels_of_a_workload_count_as_its_version_does() -> None:
+    it = book()
+    record = service_record(1)
+    labelled = record.workloads[0].model_copy(update={"labels": {"track": "canary"}})
+    it.install_service(record.model_copy(update={"workloads": [labelled]}))
+    canary = replace(service_cluster(), labels=(("track", "canary"), ("version", "v1")))
+    other = replace(service_cluster(subset="x"), labels=(("track", "stable"),))
+    clusters = it.install(OWNER, [canary, other])
+    assert [ports(cluster) for cluster in clusters.values()] == [[1], []]
+
+
+def test_equal_endpoints_are_the_same_object_in_all_clusters_and_installs() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    first = only(it.install(OWNER, [service_cluster()]))
+    second = only(it.install(("gateway", "ingress"), [service_cluster(subset="v1")]))
+    assert first.endpoints == second.endpoints
+    again = it.install(OWNER, [service_cluster(), service_cluster(subset="v1")])
+    assert [cluster.endpoints for cluster in again.values()] == [first.endpoints] * 2
+
+
+def test_a_cluster_that_did_not_change_is_the_same_object() -> None:
+    it = book()
+    first = only(it.install(OWNER, [service_cluster()]))
+    assert only(it.install(OWNER, [service_cluster()])) is first
+    changed = replace(service_cluster(), balancer="RANDOM")
+    assert only(it.install(OWNER, [changed])) is not first
+
+
+def test_an_endpoint_that_no_cluster_names_is_retired() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    one = only(it.install(OWNER, [service_cluster()])).endpoints
+    it.install(("gateway", "ingress"), [service_cluster()])
+    it.remove(OWNER)
+    assert not one[0]._retired
+    it.install(("gateway", "ingress"), [])
+    assert one[0]._retired
+    it.remove(OWNER)
+    # Back again, it is a new one: the old one's requests may still be under way.
+    assert only(it.install(OWNER, [service_cluster()])).endpoints != one
+
+
+def test_accounts_follow_the_registry() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    (endpoint,) = only(it.install(OWNER, [service_cluster()])).endpoints
+    it.install_service(service_record(1, accounts=("reviews", "more")))
+    assert endpoint.accounts == {spiffe("reviews"), spiffe("more")}
+
+
+def test_static_endpoints_are_plain() -> None:
+    cluster = only(book().install(OWNER, [static_cluster(1, 2)]))
+    assert ports(cluster) == [1, 2]
+    assert not cluster.mutual
+
+
+def test_a_broken_cluster_has_none() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    broken = replace(service_cluster(), broken="unknown_subset")
+    assert ports(only(it.install(OWNER, [broken]))) == []
+
+
+def test_listeners_of_the_mesh_are_known() -> None:
+    it = book()
+    it.install_service(service_record(1, 2))
+    assert it.is_listener("127.0.0.1", 2)
+    assert not it.is_listener("127.0.0.1", 3)
+    assert not it.is_listener("192.0.2.1", 2)
+
+
+def test_the_config_of_a_service_entry_keeps_its_labels() -> None:
+    endpoint = configs.StaticEndpoint("192.0.2.1", 80, (("version", "v1"),))
+    it = replace(static_cluster(), endpoints=(endpoint,))
+    (made,) = only(book().install(OWNER, [it])).endpoints
+    assert made.recorder is not None
