@@ -7,6 +7,7 @@ from statistics import median
 from tulle.load.wrk import Sample
 
 TARGET = 0.6  # our CPU per request, as a share of Envoy's
+TARGET_SCENARIO = "http1"  # what the target is promised for
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,14 @@ def share_of_envoy(rows: Iterable[Row], scenario: str) -> float | None:
     if "tulle" not in cpu or not cpu.get("envoy"):
         return None
     return cpu["tulle"] / cpu["envoy"]
+
+
+def missed(rows: Iterable[Row]) -> str:
+    """The sentence that says by how much the target is missed; empty when it is kept or unknown."""
+    share = share_of_envoy(rows, TARGET_SCENARIO)
+    if share is None or share <= TARGET:
+        return ""
+    return (
+        f"the target is missed: {TARGET_SCENARIO} costs {share:.3f} x Envoy's CPU per request, "
+        f"at most {TARGET} is promised"
+    )

@@ -1,9 +1,11 @@
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tulle.load import contestants, peers
+from tulle.load import contestants, machine, peers
 from tulle.load.rows import Row
 
 ROWS = [Row("http1", "tulle", 60.0, 9000.0, 2.0, 4.0, 0), Row("http1", "envoy", 90.0, 1.0, 2, 3, 0)]
@@ -72,3 +74,54 @@ def test_the_verdict_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "0.67 x Envoy's CPU per request; the target of at most 0.6 is MISSED" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def status_of(rows: Sequence[Row], file: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of a benchmark that measures `rows`."""
+
+    async def measure(*asked: object) -> list[Row]:
+        return list(rows)
+
+    monkeypatch.setattr(contestants, "missing", lambda programs: [])
+    monkeypatch.setattr(machine, "describe", dict)
+    monkeypatch.setattr(peers, "measure", measure)
+    return peers.main(["--json", str(file)])
+
+
+OURS, THEIRS = ROWS
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([replace(OURS, cpu_us_per_request=54.0), THEIRS], 0),
+        ([replace(OURS, cpu_us_per_request=54.1), THEIRS], 1),
+        ([OURS], 0),
+        ([THEIRS], 0),
+        ([OURS, replace(THEIRS, peer="nginx")], 0),
+        ([replace(OURS, scenario="other"), replace(THEIRS, scenario="other")], 0),
+    ],
+    ids=["kept", "missed", "no Envoy", "not ours", "another peer", "another scenario"],
+)
+def test_a_missed_target_is_said_and_is_a_failure(
+    rows: list[Row],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert status_of(rows, tmp_path / "today.json", monkeypatch) == status
+    assert capsys.readouterr().err == (
+        "the target is missed: http1 costs 0.601 x Envoy's CPU per request, "
+        "at most 0.6 is promised\n"
+        if status
+        else ""
+    )
+
+
+def test_an_error_is_a_failure_though_the_target_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [replace(OURS, cpu_us_per_request=50.0, errors=1), THEIRS]
+    assert status_of(rows, tmp_path / "today.json", monkeypatch) == 1
+    assert (tmp_path / "today.json").exists()
