@@ -218,11 +218,6 @@ def decode(data: bytes) -> Config:
         raise ValueError(f"not a config: {error}") from error
 
 
-def version(data: bytes) -> str:
-    """The content hash in a wire form."""
-    return str(orjson.loads(data)["version"])
-
-
 def _route_inconsistencies(routes: list[Route], clusters: tuple[Cluster, ...]) -> list[str]:
     names = [cluster.name for cluster in clusters]
     known = set(names)
