@@ -23,6 +23,15 @@ from tulle.deploy.settings import Settings
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
+AGAIN = frozenset({"busy", "not-leading", "unavailable", "bus", "unknown-outcome"})
+"""Codes of problems that pass: the same request, id included, is sent again."""
+
+UNSURE = frozenset({"unknown-outcome", "internal"})
+"""Codes of problems that leave open whether the request was carried out."""
+
+NOT_PUBLISHED = "not-published-yet"
+"""The code that says: stored, and not on its way to the proxies yet."""
+
 SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 _ATTEMPT_SECONDS = 3.0
@@ -42,8 +51,11 @@ class Requests(Protocol):
 
 
 class Api:
-    """Requests to one mesh, each sent again with the same id while nobody answers: a new leader
-    takes over within 2.5 s, and nobody carries out an id twice. `retries`: False: once."""
+    """Requests to one mesh, each sent again with the same id while nobody answers, or somebody who
+    can't now: a new leader takes over within 2.5 s, and nobody carries out an id twice.
+
+    `retries`: False: once.
+    """
 
     def __init__(self, mesh: str, requests: Requests, *, retries: bool = True) -> None:
         self.subjects = Subjects(mesh)
@@ -59,7 +71,9 @@ class Api:
             async for attempt in self._attempts(seconds):
                 with attempt:
                     message = await self._requests.request(subject, data, attempt.seconds)
-                    return codec.decode(expected, message.data)
+                    answer = codec.decode(expected, message.data)
+                    if attempt.last or not passes(answer):
+                        return answer
         raise AssertionError("the last attempt returns or raises")
 
     async def follow(
@@ -73,11 +87,16 @@ class Api:
         with said_plainly():
             async for attempt in self._attempts(seconds):
                 with attempt:
+                    again = False
                     async for message in self._requests.request_many(
                         subject, data, attempt.seconds, done=_is_done
                     ):
-                        yield codec.decode(Answer, message.data)
-                    return
+                        answer = codec.decode(Answer, message.data)
+                        again = passes(answer) and not attempt.last
+                        if not again:
+                            yield answer
+                    if not again:
+                        return
 
     async def _attempts(self, seconds: float) -> AsyncIterator["_Attempt"]:
         clock = asyncio.get_running_loop().time
@@ -132,6 +151,16 @@ async def connect(settings: Settings) -> AsyncIterator[Api]:
         )
     async with connection:
         yield Api(settings.mesh, connection)
+
+
+def codes(answer: Answer) -> frozenset[str]:
+    """The codes of the answer's problems."""
+    return frozenset(problem.code for problem in answer.problems)
+
+
+def passes(answer: Answer) -> bool:
+    """Whether it is no answer to keep: the same request may be carried out in a moment."""
+    return not answer.ok and bool(codes(answer) & AGAIN)
 
 
 def new_id() -> str:

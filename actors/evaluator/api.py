@@ -8,8 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
+from tulle.actors import logs
 from tulle.actors.evaluator.commit import Author, commit_of
 from tulle.actors.evaluator.picture import Picture
 from tulle.actors.evaluator.proxies import ProxyTable
@@ -21,7 +23,15 @@ from tulle.actors.leadership import Leader
 from tulle.actors.serving import refusal
 from tulle.bus import codec
 from tulle.bus.connection import Connection
-from tulle.bus.errors import BusError, Conflict, Fenced, NoAnswer, Undecodable
+from tulle.bus.errors import (
+    BusError,
+    Conflict,
+    Fenced,
+    NoAnswer,
+    NobodyListens,
+    NotConnected,
+    Undecodable,
+)
 from tulle.bus.messages import (
     Answer,
     ApplyRequest,
@@ -76,6 +86,9 @@ class PolicyApi:
         self._proxies = proxies
         self._reported = reported
         self._commits = asyncio.Lock()
+        # The last commit, if the picture did not show it in time: until it does, all that is
+        # planned on the picture is refused by the store.
+        self._unseen: Answer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriptions: list[Subscription] = []
 
@@ -126,11 +139,16 @@ class PolicyApi:
             await answer(request, reply)
         except (Fenced, Conflict) as error:
             await self._send(reply, refusal(request.id, "not-leading", f"{error}: try again"))
-        except BusError as error:
+        except NoAnswer as error:
+            sentence = f"{error}: try again with the same id"
+            await self._send(reply, refusal(request.id, "unknown-outcome", sentence))
+        except (NobodyListens, NotConnected) as error:
             await self._send(reply, refusal(request.id, "unavailable", f"{error}: try again"))
-        except Exception:
+        except BusError as error:
+            await self._send(reply, refusal(request.id, "store-refused", str(error)))
+        except Exception as error:
             log.exception("a request failed: id=%s", request.id)
-            sentence = "the evaluator failed at this request, its log says why"
+            sentence = f"the evaluator failed at this request: {error!r}; see {logs.where()}"
             await self._send(reply, refusal(request.id, "internal", sentence))
 
     # Changing.
@@ -180,32 +198,44 @@ class PolicyApi:
             author = Author(request.id, self._name, time.time())
             changes = commit_of(picture, checked.changes, checked.lines, checked.problems, author)
             revision = await self._store(request.id, changes)
-        return Answer(
+        answer = Answer(
             id=request.id,
             ok=True,
             problems=list(checked.problems),
             revision=Revision(epoch=self._epoch, number=revision),
             changes=list(checked.lines),
         )
+        if revision > picture.revision:
+            self._unseen = answer
+        return answer
 
     async def _store(self, request: str, changes: list[Change]) -> int:
-        """Commits; returns the revision once the own picture shows it."""
+        """Commits; returns the revision, once the own picture shows it if that is soon.
+
+        Raises `NoAnswer` when nobody can tell whether it is stored.
+        """
         try:
             revision = (await self._leader.commit(changes)).revision
         except NoAnswer:
             # It may be stored all the same. Then the picture will show it.
-            async with asyncio.timeout(SEEN_SECONDS):
-                await self._seen.until(lambda: self._picture.answered(request) is not None)
+            if not await self._seen_soon(lambda: self._picture.answered(request) is not None):
+                raise
             _, revision = self._picture.answered(request) or (None, 0)
             return revision
-        async with asyncio.timeout(SEEN_SECONDS):
-            await self._seen.until(lambda: self._picture.revision >= revision)
+        await self._seen_soon(lambda: self._picture.revision >= revision)
         return revision
+
+    async def _seen_soon(self, condition: Callable[[], bool]) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SEEN_SECONDS):
+                await self._seen.until(condition)
+                return True
+        return False
 
     def _answered(self, request: str) -> Answer | None:
         known = self._picture.answered(request)
         if known is None:
-            return None
+            return self._unseen if self._unseen and self._unseen.id == request else None
         record, revision = known
         return Answer(
             id=request,

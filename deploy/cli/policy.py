@@ -19,7 +19,7 @@ from tulle.bus.messages import (
     PolicyRecord,
 )
 from tulle.deploy import settings
-from tulle.deploy.api import new_id
+from tulle.deploy.api import AGAIN, NOT_PUBLISHED, UNSURE, codes, new_id
 from tulle.deploy.cli import output
 from tulle.deploy.cli.kinds import kind_of
 from tulle.deploy.cli.options import Form, Mesh, Namespace, Output, PolicyForm, World, world
@@ -186,29 +186,41 @@ def _show_change(answer: Answer, form: Form, done: str) -> None:
     if form is Form.JSON:
         typer.echo(output.as_json(answer))
     output.show_problems(answer)
-    if not answer.ok and not answer.pending:
+    if not answer.ok and not _stored(answer):
         raise Failure(_refusal(answer))
     if form is Form.TABLE:
         for change in answer.changes or ["nothing changes"]:
             typer.echo(change)
-        said = "stored" if answer.pending else done
+        said = done if _everywhere(answer) else "stored"
         typer.echo(f"{said}, revision {output.revision_text(answer.revision)}")
 
 
 def _judge_wait(answer: Answer, seconds: float) -> None:
-    if seconds and answer.pending:
+    if seconds and not _everywhere(answer):
+        who = ", ".join(answer.pending) or "all proxies"
         raise NotInTime(
-            f"stored, and not applied within {seconds:.0f} s by {', '.join(answer.pending)}; "
-            "see `tulle status`"
+            f"stored, and not applied within {seconds:.0f} s by {who}; see `tulle status`"
         )
 
 
-def _errors(answer: Answer) -> int:
-    return sum(problem.severity == "error" for problem in answer.problems)
+def _stored(answer: Answer) -> bool:
+    # `_merged`: a mesh that stored it may have failed while it waited.
+    return answer.revision is not None or bool(answer.pending)
+
+
+def _everywhere(answer: Answer) -> bool:
+    return answer.ok and not answer.pending and NOT_PUBLISHED not in codes(answer)
 
 
 def _refusal(answer: Answer) -> str:
-    count = _errors(answer)
+    if codes(answer) & UNSURE:
+        return (
+            "failed, and whether anything was changed is not known: see `tulle get all`, "
+            "or say the same again: what is there already stays as it is"
+        )
+    if codes(answer) & AGAIN:
+        return "nothing was changed, the mesh is busy or without a leader: say it again"
+    count = sum(problem.severity == "error" for problem in answer.problems)
     return f"refused, nothing was changed: {count} error{'' if count == 1 else 's'}"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tulle.bus import codec
 from tulle.bus.errors import BusError, NoAnswer, NobodyListens
-from tulle.bus.messages import Answer, MeshRequest
+from tulle.bus.messages import Answer, MeshRequest, ProblemRecord
 from tulle.bus.subscription import Message
 from tulle.deploy import api
 from tulle.deploy.api import Api
@@ -83,3 +83,33 @@ async def test_a_refusal_of_the_bus_is_not_retried() -> None:
     with pytest.raises(Failure, match="no"):
         await Api("m", script).ask("s", REQUEST, Answer)
     assert len(script.asked) == 1
+
+
+def refused(code: str) -> Answer:
+    problem = ProblemRecord(code=code, severity="error", message="not now")
+    return Answer(id="1", ok=False, problems=[problem])
+
+
+@pytest.mark.parametrize("code", sorted(api.AGAIN))
+@pytest.mark.asyncio
+async def test_who_can_not_now_is_asked_again_with_the_same_id(code: str) -> None:
+    script = Script([refused(code)], [DONE])
+    assert await Api("m", script).ask("s", REQUEST, Answer) == DONE
+    followed = Script([refused(code)], [WORKING, DONE])
+    assert [a.done async for a in Api("m", followed).follow("s", REQUEST)] == [False, True]
+    assert len(set(script.asked + followed.asked)) == 1
+
+
+@pytest.mark.asyncio
+async def test_who_can_not_for_long_is_believed() -> None:
+    script = Script(*[[refused("busy")]] * 1000)
+    async with asyncio.timeout(5):
+        assert await Api("m", script).ask("s", REQUEST, Answer, seconds=0.05) == refused("busy")
+    followed = [a async for a in Api("m", script).follow("s", REQUEST, seconds=0.05)]
+    assert followed == [refused("busy")]
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_is_kept() -> None:
+    script = Script([refused("schema")], [DONE])
+    assert await Api("m", script).ask("s", REQUEST, Answer) == refused("schema")

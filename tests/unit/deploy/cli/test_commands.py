@@ -115,6 +115,45 @@ def test_a_refused_apply_names_every_problem(policy_file: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("internal", "whether anything was changed is not known"),
+        ("unknown-outcome", "whether anything was changed is not known"),
+        ("unavailable", "nothing was changed, the mesh is busy or without a leader: say it again"),
+        ("not-leading", "nothing was changed, the mesh is busy"),
+        ("busy", "nothing was changed, the mesh is busy"),
+    ],
+)
+def test_a_failure_of_the_mesh_is_no_refusal(policy_file: str, code: str, said: str) -> None:
+    failed = WRONG.model_copy(update={"code": code})
+    mesh = FakeMesh({"policy.apply": [Answer(id="1", ok=False, problems=[failed])]})
+
+    run = Run(mesh, "apply", "-f", policy_file)
+
+    assert run.status == 1
+    assert said in run.err and "refused" not in run.err
+
+
+def test_what_is_stored_and_not_published_yet_is_said(policy_file: str) -> None:
+    late = WRONG.model_copy(update={"severity": "warning", "code": "not-published-yet"})
+    mesh = FakeMesh({"policy.apply": [DONE.model_copy(update={"problems": [late]})]})
+
+    assert Run(mesh, "apply", "-f", policy_file).out.splitlines()[-1] == "stored, revision 7"
+    waited = Run(mesh, "apply", "-f", policy_file, "--wait")
+    assert waited.status == 3 and "stored, and not applied within 30 s by all" in waited.err
+
+
+def test_a_mesh_that_fails_while_it_waits_has_stored(policy_file: str) -> None:
+    first = DONE.model_copy(update={"done": False, "pending": ["a"]})
+    failed = WRONG.model_copy(update={"code": "internal"})
+    mesh = FakeMesh({"policy.apply": [first, Answer(id="1", ok=False, problems=[failed])]})
+
+    run = Run(mesh, "apply", "-f", policy_file, "--wait")
+
+    assert run.status == 3 and run.out.splitlines()[-1] == "stored, revision 7"
+
+
 def test_warnings_do_not_fail(policy_file: str) -> None:
     warning = WRONG.model_copy(update={"severity": "warning", "code": "missing-reference"})
     mesh = FakeMesh({"policy.apply": [DONE.model_copy(update={"problems": [warning]})]})
