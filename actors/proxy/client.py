@@ -144,8 +144,8 @@ class ClientConnection(asyncio.Protocol):
         if not self.edge.greet(self):
             self.transport.abort()
             return
-        self.wheel.arm(self, self.wheel.now + HEAD_SECONDS)
-        self._began = self.wheel.now
+        self._began = self.wheel.after(0)
+        self.wheel.arm(self, self._began + HEAD_SECONDS)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

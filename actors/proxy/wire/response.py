@@ -222,6 +222,8 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
             _apply_aside(head, self._aside)
         if status in _WITHOUT_BODY or self._no_body:
             head.length = 0
+            if status < 300 and status in _WITHOUT_BODY:  # RFC 9110, 8.6: no length either
+                head.declared = None
         return head
 
     def _read_start(self, start: bytes) -> tuple[int, int]:

@@ -48,6 +48,13 @@ def test_what_is_no_response(data: bytes) -> None:
     assert Responses().feed(*cut(data, range(0, len(data), 61))).flaw is not None
 
 
+@pytest.mark.parametrize(("status", "declared"), [(b"204 No", None), (b"304 Not", 5)])
+def test_a_length_without_a_body(status: bytes, declared: int | None) -> None:
+    seen = Responses().feed(b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\n")
+    assert seen.head is not None
+    assert (seen.head.length, seen.head.declared, seen.ended) == (0, declared, True)
+
+
 def test_chunked() -> None:
     seen = Responses().feed(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n",
