@@ -172,7 +172,9 @@ class EvaluatorLife:
         # The watch has shown all that predecessors committed once it shows our election.
         follow = self._follow
         await follow.seen.until(lambda: own is None or follow.picture.position >= own.revision)
-        publisher = Publisher(config, self._spec.name, self._send_heartbeat_soon)
+        publisher = Publisher(
+            config, self._spec.name, self._send_heartbeat_soon, leading=lambda: leader.leading
+        )
         api = PolicyApi(
             self._connection,
             self._subjects,

@@ -39,20 +39,30 @@ class Target:
     revision: int
 
 
+class _Deposed(Exception):
+    """Another one leads: the bucket is its to claim."""
+
+
 class Publisher:
-    """Made at election, `run` until deposed. `on_published` is called after each publication."""
+    """Made at election, `run` until deposed. `on_published` is called after each publication.
+
+    Only who is still `leading` claims the bucket: a refusal may be the sign of a successor.
+    """
 
     def __init__(
         self,
         store: Store,
         name: str,
         on_published: Callable[[], None],
+        *,
+        leading: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recent = RecentChanges()
         self._store = store
         self._name = name
         self._on_published = on_published
+        self._leading = leading
         self._clock = clock
         self._target: Target | None = None
         self._done: Target | None = None
@@ -84,11 +94,13 @@ class Publisher:
     async def published(self, revision: int) -> Mapping[str, int]:
         """The keys that the publication of mesh revision `revision` changed, with their own.
 
-        Waits for it; bound it from outside. Of what is long past: all keys.
+        Waits for it; bound it from outside. All keys when it is as old as the first publication
+        or long past: then nobody knows what a predecessor published for it.
         """
         await self._pulse.until(lambda: self.revision >= revision)
-        if self._past[0][0] > revision and len(self._past) == PAST:
-            return self.newest
+        oldest, changed = self._past[0]
+        if revision <= oldest:
+            return {**changed, **self.newest}
         return next(changed for known, changed in self._past if known >= revision)
 
     async def run(self) -> None:
@@ -98,7 +110,7 @@ class Publisher:
                 if self._fence is None:
                     await self._claim()
                 await self._publish_newest()
-            except (BusError, TimeoutError) as error:
+            except (BusError, TimeoutError, _Deposed) as error:
                 log.warning("config is not published, trying again: error=%s", error)
                 self._fence = None
                 await asyncio.sleep(RETRY_SECONDS)
@@ -108,6 +120,9 @@ class Publisher:
     async def _claim(self) -> None:
         """Takes the bucket's leader key, then reads what the predecessor left."""
         leader = await self._store.get(keys.LEADER)
+        # Asked after the read: a successor's claim from here on makes the put a conflict.
+        if not self._leading():
+            raise _Deposed(f"{self._name} does not lead any more")
         value = self._name.encode()
         revision = await self._store.put_if(keys.LEADER, value, leader.revision if leader else 0)
         self._published = Published(await self._store.get_all())

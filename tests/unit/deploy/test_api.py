@@ -102,7 +102,8 @@ async def test_who_can_not_now_is_asked_again_with_the_same_id(code: str) -> Non
 
 @pytest.mark.asyncio
 async def test_who_can_not_for_long_is_believed() -> None:
-    script = Script(*[[refused("busy")]] * 1000)
+    busy: list[Answer | BusError] = [refused("busy")]
+    script = Script(*[busy] * 1000)
     async with asyncio.timeout(5):
         assert await Api("m", script).ask("s", REQUEST, Answer, seconds=0.05) == refused("busy")
     followed = [a async for a in Api("m", script).follow("s", REQUEST, seconds=0.05)]

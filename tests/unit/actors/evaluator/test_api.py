@@ -67,7 +67,7 @@ async def serving(mesh: Mesh) -> AsyncIterator[Mesh]:
         leader=cast(Leader, mesh),
         picture=mesh.it.picture,
         seen=mesh.seen,
-        publisher=Publisher(MemoryStore(), "one", on_published=lambda: None),
+        publisher=Publisher(MemoryStore(), "one", on_published=lambda: None, leading=lambda: True),
         proxies=ProxyTable(),
         reported=Pulse(),
     )

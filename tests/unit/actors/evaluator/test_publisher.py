@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.support.awaiting import until
 from tests.support.evaluating import Evaluating
 from tests.support.policies_api import GATEWAY, virtual_service
+from tulle.actors.evaluator import publisher as publishing_module
 from tulle.actors.evaluator.publisher import Publisher
 from tulle.bus import keys
 from tulle.bus.memory import MemoryStore
@@ -18,8 +20,10 @@ ROUTE = virtual_service("reviews", "destination: {host: ratings}")
 
 
 @asynccontextmanager
-async def publishing(store: MemoryStore, name: str = "one") -> AsyncIterator[Publisher]:
-    publisher = Publisher(store, name, on_published=lambda: None)
+async def publishing(
+    store: MemoryStore, name: str = "one", leading: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Publisher]:
+    publisher = Publisher(store, name, on_published=lambda: None, leading=leading)
     task = asyncio.create_task(publisher.run())
     yield publisher
     task.cancel()
@@ -71,29 +75,74 @@ async def test_a_successor_writes_only_what_differs_and_removes_what_is_gone() -
         await soon(publisher.published(1))
     other = Evaluating()
     other.register("reviews")
+    before = {entry.key: entry for entry in await store.get_all()}
     async with publishing(store, "two") as publisher:
         publisher.publish(other.picture.world, 1)
-        changed = await soon(publisher.published(1))
-        assert isinstance(changed, dict) and set(changed) == {RATINGS, keys.HOSTS}
+        await soon(publisher.published(1))
         assert RATINGS not in publisher.newest
-    assert [entry.key for entry in await store.get_all("outbound")] == [REVIEWS]
+    after = {entry.key: entry for entry in await store.get_all()}
+    assert {key for key in before if after.get(key) != before[key]} == {
+        RATINGS,
+        keys.HOSTS,
+        keys.LEADER,
+    }
 
 
 @pytest.mark.asyncio
-async def test_a_deposed_one_writes_nothing_until_it_claims_again() -> None:
-    it, store = Evaluating(), MemoryStore()
+async def test_a_deposed_one_claims_nothing_once_its_successor_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing_module, "RETRY_SECONDS", 0.001)
+    it, store, asked = Evaluating(), MemoryStore(), 0
+    leads = True
+
+    def leading() -> bool:
+        nonlocal asked
+        asked += not leads
+        return leads
+
     it.register("reviews")
-    async with publishing(store, "old") as old:
+    async with publishing(store, "old", leading) as old:
         old.publish(it.picture.world, 1)
         await soon(old.published(1))
+        leads = False
         async with publishing(store, "new") as new:
             new.publish(it.picture.world, 1)
             await soon(new.published(1))
-            before = await store.get(REVIEWS)
+            before = await store.get_all()
             it.register("ratings")
             old.publish(it.picture.world, 1)
-            await asyncio.sleep(0.1)
-            assert await store.get(RATINGS) is None and await store.get(REVIEWS) == before
+            await until(lambda: asked >= 3)
+            assert await store.get_all() == before
+
+
+@pytest.mark.asyncio
+async def test_one_that_was_refused_but_leads_claims_again() -> None:
+    it, store = Evaluating(), MemoryStore()
+    it.register("reviews")
+    async with publishing(store) as publisher:
+        publisher.publish(it.picture.world, 1)
+        await soon(publisher.published(1))
+        leader = await store.get(keys.LEADER)
+        assert leader is not None
+        await store.put_if(keys.LEADER, b"somebody", leader.revision)
+        it.register("ratings")
+        publisher.publish(it.picture.world, 2)
+        await soon(publisher.published(2))
+    assert await store.get(RATINGS) is not None
+
+
+@pytest.mark.asyncio
+async def test_a_successor_waits_for_all_who_hold_what_its_predecessor_published() -> None:
+    it, store = Evaluating(), MemoryStore()
+    it.register("reviews")
+    await it.apply(ROUTE)
+    async with publishing(store, "old") as old:
+        await publish(old, it)()
+    async with publishing(store, "new") as new:
+        again = await publish(new, it)()
+        entry = await store.get(REVIEWS)
+        assert isinstance(again, dict) and entry is not None and again[REVIEWS] == entry.revision
 
 
 @pytest.mark.asyncio
