@@ -268,6 +268,7 @@ class ServicesAnswer(Answer):
     """The answer of api.mesh.services and api.mesh.workloads."""
 
     services: list[ServiceRecord] = []
+    pools: list[PoolRecord] = []
 
 
 # -- authority ------------------------------------------------------------------------------

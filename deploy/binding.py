@@ -1,9 +1,9 @@
 """Where the watcher opens the sockets that proxies ask its holder for, by name."""
 
-import socket
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from tulle.actors.holding.group import PortError, open_listening
+from tulle.actors.holding.group import PortError
 from tulle.deploy.errors import Failure, Usage
 
 HTTP_OF_GATEWAYS = 80  # what needs root: `--ingress-port` stands for it
@@ -12,7 +12,7 @@ _GATEWAY = "gateway:"
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The ports of the command line; 0 was replaced by a free one. `address`: of `--bind`."""
+    """`address`: of `--bind`. A port 0 is a free one, known once it is `opened`."""
 
     address: str
     ingress_port: int
@@ -29,35 +29,47 @@ class Binding:
         return self.address, self.ingress_port if port == HTTP_OF_GATEWAYS else port
 
     @property
+    def from_here(self) -> str:
+        """The address at which this machine reaches what is bound."""
+        if self.address in ("0.0.0.0", "::"):
+            return "127.0.0.1"
+        return self.address
+
+    @property
     def ingress(self) -> str:
         """`host:port` of the ingress gateway."""
-        return f"{_host(self.address)}:{self.ingress_port}"
+        return f"{self._host}:{self.ingress_port}"
 
     @property
     def http(self) -> str:
         """The URL of the mesh's HTTP port, from this machine."""
-        return f"http://{_host(self.address)}:{self.http_port}"
+        return f"http://{self._host}:{self.http_port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.from_here}]" if ":" in self.from_here else self.from_here
 
 
-def choose(address: str, ingress_port: int, http_port: int) -> Binding:
-    """The binding, after a look whether both ports are free. Raises `Failure`."""
-    if ingress_port and ingress_port == http_port:
-        raise Usage(f"--ingress-port and --http-port are both {http_port}: give each its own")
-    with (
-        _try(address, ingress_port, "--ingress-port") as ingress,
-        _try(address, http_port, "--http-port") as http,
-    ):
-        return Binding(address, ingress.getsockname()[1], http.getsockname()[1])
+def opened(wanted: Binding, reserve: Callable[[str], tuple[str, int]]) -> Binding:
+    """The binding whose ports `reserve` (of the holder) has opened: from now on they are taken.
+
+    Raises `Failure` when one can't be had.
+    """
+    if wanted.ingress_port and wanted.ingress_port == wanted.http_port:
+        raise Usage(
+            f"--ingress-port and --http-port are both {wanted.http_port}: give each its own"
+        )
+    return replace(
+        wanted,
+        ingress_port=_open(wanted, reserve, f"{_GATEWAY}{HTTP_OF_GATEWAYS}", "--ingress-port"),
+        http_port=_open(wanted, reserve, "http", "--http-port"),
+    )
 
 
-def _try(address: str, port: int, option: str) -> socket.socket:
+def _open(
+    wanted: Binding, reserve: Callable[[str], tuple[str, int]], name: str, option: str
+) -> int:
     try:
-        return open_listening(address, port)
+        return reserve(name)[1]
     except PortError as error:
-        raise Failure(f"{error} ({address}); choose another with {option}, or 0") from None
-
-
-def _host(address: str) -> str:
-    if address in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{address}]" if ":" in address else address
+        raise Failure(f"{error} ({wanted.address}); choose another with {option}, or 0") from None

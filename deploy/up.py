@@ -23,13 +23,13 @@ from tulle.bus.server import NatsServer
 from tulle.bus.subjects import Subjects
 from tulle.deploy import home, logs, processes
 from tulle.deploy.api import Api, said_plainly
-from tulle.deploy.binding import Binding, choose
+from tulle.deploy.binding import Binding, opened
 from tulle.deploy.errors import Failure, Usage
 from tulle.deploy.home import Children, Home, MeshFile
 from tulle.deploy.processes import Process
 from tulle.deploy.progress import Progress
 from tulle.deploy.ray_host import RayHost
-from tulle.deploy.ready import Readiness
+from tulle.deploy.ready import Readiness, unless
 from tulle.deploy.settings import Settings
 
 READY_SECONDS = 90.0
@@ -115,12 +115,13 @@ class Watcher:
 
     async def _keep(self, stack: AsyncExitStack) -> None:
         options = self._options
-        binding = choose(options.bind, options.ingress_port, options.http_port)
+        binding = Binding(options.bind, options.ingress_port, options.http_port)
+        holder = Holder(str(self._home.holder), lambda _proxy, _pool, name: binding.of(name))
+        stack.push_async_callback(holder.close)
+        binding = opened(binding, holder.reserve)  # before anything takes time
         self._note()
         stack.callback(self._home.children_file.unlink, missing_ok=True)
-        holder = Holder(str(self._home.holder), lambda _proxy, _pool, name: binding.of(name))
         await holder.start()
-        stack.push_async_callback(holder.close)
         stack.push_async_callback(self._nats.stop)
         await self._start_nats()
         self._progress.done("NATS")
@@ -140,22 +141,13 @@ class Watcher:
             connection = await connect(who.url, who, name="tulle-up")
         async with connection:
             readiness = Readiness(
-                Api(self._mesh, connection, retries=False), binding.http_port, self._progress.done
+                Api(self._mesh, connection, retries=False), binding, self._progress.done
             )
-            ended = asyncio.create_task(self._follow_ray())
-            ready = asyncio.create_task(readiness.wait())
             try:
-                await asyncio.wait(
-                    (ready, ended), timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if ended.done():
-                    ended.result()
-                if not ready.done():
-                    raise Failure(self._late(readiness.missing))
-            finally:
-                for task in (ready, ended):
-                    task.cancel()
-                await asyncio.wait((ready, ended))
+                async with asyncio.timeout(READY_SECONDS):
+                    await unless(self._follow_ray(), readiness.wait())
+            except TimeoutError:
+                raise Failure(self._late(readiness.missing)) from None
 
     def _late(self, missing: Sequence[str]) -> str:
         logs_of_ray = self._home.ray / "session_latest" / "logs"

@@ -120,7 +120,7 @@ class Holder:
         self._sockets.close()
 
     def reserve(self, name: str) -> tuple[str, int]:
-        """Opens a socket for the first proxy that will say hello. Returns (address, port).
+        """Opens a socket for the first proxy that will ask for `name`. Returns (address, port).
 
         `bind` is asked with an empty proxy and pool. Raises PortError.
         """
@@ -253,7 +253,6 @@ class Holder:
             self._sockets.lost(proxy)
         connection.proxy, connection.pool = proxy, pool
         self._proxies[proxy] = connection
-        self._sockets.adopt(proxy, pool)
         self._on_hello(proxy, pool)
 
     def _listen(self, connection: _Connection, request: int, name: str) -> None:

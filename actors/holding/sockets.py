@@ -47,27 +47,18 @@ class HeldSockets:
         self._leaving = asyncio.Lock()
 
     def reserve(self, name: str) -> tuple[str, int]:
-        """Opens a socket for the proxy that comes first, whoever it is. Raises PortError."""
+        """Opens a socket for whoever asks for this name first. Raises PortError."""
         group = self._group("", "", name)
         if group.member_of("") is None:
             self._absent(group, group.open(""))
         return group.address, group.port
-
-    def adopt(self, proxy: str, pool: str) -> None:
-        """The proxy gets what was reserved, if none before it did."""
-        for owner, name in [key for key in self._groups if key[0] == ""]:
-            group = self._groups.pop((owner, name))
-            group.owner = pool or proxy
-            self._groups[group.owner, name] = group
-            for member in group.members:
-                member.proxy = proxy
 
     def listen(self, proxy: str, pool: str, name: str) -> tuple[socket.socket, str, int]:
         """The proxy's socket of this name, kept or new, and its address; served from now on.
 
         Raises PortError.
         """
-        group = self._group(proxy, pool, name)
+        group = self._reserved(proxy, pool, name) or self._group(proxy, pool, name)
         member = group.member_of(proxy) or group.open(proxy)
         self._end_absence(member)
         member.served = True
@@ -117,6 +108,17 @@ class HeldSockets:
                 member.sock.close()
         self._absences.clear()
         self._groups.clear()
+
+    def _reserved(self, proxy: str, pool: str, name: str) -> Group | None:
+        """What was reserved by this name, from now on the proxy's."""
+        owner = pool or proxy
+        if (owner, name) in self._groups or (group := self._groups.pop(("", name), None)) is None:
+            return None
+        group.owner = owner
+        for member in group.members:
+            member.proxy = proxy
+        self._groups[owner, name] = group
+        return group
 
     def _group(self, proxy: str, pool: str, name: str) -> Group:
         owner = pool or proxy

@@ -184,9 +184,11 @@ class SupervisorActor:
         return await self._answers.once(request.id, lambda: term.pools.scale(request))
 
     async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
-        if self._term is None:
+        if (term := self._term) is None:
             return None
-        return ServicesAnswer(id=request.id, ok=True, services=self._term.services.all())
+        return ServicesAnswer(
+            id=request.id, ok=True, services=term.services.all(), pools=term.pools.all()
+        )
 
 
 def _ray_launcher(spec: ControlSpec) -> Launcher:

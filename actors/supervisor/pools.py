@@ -66,6 +66,10 @@ class Pools:
         for pool in self._context.pools.all():
             self._context.background.run(self._settle_at_last(pool.name))
 
+    def all(self) -> list[PoolRecord]:
+        """What is desired, by name."""
+        return self._context.pools.all()
+
     async def scale(self, request: ScaleRequest) -> Answer:
         """api.mesh.scale: answers when the pool has that many serving members, or why not."""
         if self._context.pools.get(keys.pool(request.pool)) is None:

@@ -1,31 +1,62 @@
 """Where the watcher binds."""
 
-import pytest
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-from tulle.actors.holding.group import open_listening
-from tulle.deploy.binding import Binding, choose
+import pytest
+import pytest_asyncio
+
+from tulle.actors.holding.holder import Holder
+from tulle.deploy.binding import Binding, opened
 from tulle.deploy.errors import Failure, Usage
 
 
-def test_a_port_in_use_is_said_with_the_option_that_changes_it() -> None:
-    busy = open_listening("127.0.0.1", 0)
-    port = busy.getsockname()[1]
-    with pytest.raises(Failure, match=f"port {port}: in use.*--ingress-port"):
-        choose("127.0.0.1", port, 0)
-    with pytest.raises(Failure, match=f"port {port}: in use.*--http-port"):
-        choose("127.0.0.1", 0, port)
-    busy.close()
+class Opening:
+    """A holder that asks `binding`, as the watcher's does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.binding = Binding("127.0.0.1", 0, 0)
+        self.holder = Holder(str(folder / "h.sock"), lambda *names: self.binding.of(names[2]))
+
+    def open(self, binding: Binding) -> Binding:
+        self.binding = binding
+        return opened(binding, self.holder.reserve)
 
 
-def test_two_ports_can_not_be_one() -> None:
+@pytest_asyncio.fixture
+async def opening(tmp_path: Path) -> AsyncIterator[Opening]:
+    made = Opening(tmp_path)
+    yield made
+    await made.holder.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("option", ["--ingress-port", "--http-port"])
+async def test_a_port_in_use_is_said_with_the_option_that_changes_it(
+    opening: Opening, option: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        ports = (port, 0) if option == "--ingress-port" else (0, port)
+        with pytest.raises(Failure, match=f"port {port}: in use.*{option}"):
+            opening.open(Binding("127.0.0.1", *ports))
+
+
+@pytest.mark.asyncio
+async def test_two_ports_can_not_be_one(opening: Opening) -> None:
     with pytest.raises(Usage):
-        choose("127.0.0.1", 1234, 1234)
+        opening.open(Binding("127.0.0.1", 1234, 1234))
 
 
-def test_port_0_is_a_free_one() -> None:
-    found = choose("127.0.0.1", 0, 0)
+@pytest.mark.asyncio
+async def test_what_is_opened_nobody_else_can_have(opening: Opening) -> None:
+    found = opening.open(Binding("127.0.0.2", 0, 0))
 
-    assert found.ingress_port and found.http_port and found.ingress_port != found.http_port
+    assert found.ingress_port != found.http_port
+    for port in (found.ingress_port, found.http_port):
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((found.address, port))
 
 
 def test_a_gateway_port_is_as_written_but_80_is_the_ingress_port() -> None:
@@ -45,3 +76,4 @@ def test_other_names_are_none_of_the_watchers(name: str) -> None:
 def test_addresses_as_others_write_them() -> None:
     assert Binding("0.0.0.0", 1, 2).ingress == "127.0.0.1:1"
     assert Binding("::1", 1, 2).http == "http://[::1]:2"
+    assert Binding("127.0.0.2", 1, 2).from_here == "127.0.0.2"

@@ -10,7 +10,7 @@ from tulle.deploy import probe
 
 
 @contextlib.asynccontextmanager
-async def app(answer: bytes | None) -> AsyncIterator[int]:
+async def app(answer: bytes | None, address: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server that answers any request so; None: it never does."""
     open_ones: set[asyncio.StreamWriter] = set()
 
@@ -20,7 +20,7 @@ async def app(answer: bytes | None) -> AsyncIterator[int]:
             writer.write(answer)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, address, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -61,3 +61,10 @@ async def test_health_is_a_2xx(answer: bytes, well: bool) -> None:
 async def test_an_app_that_hangs_is_not_well() -> None:
     async with app(None) as port:
         assert not await probe.healthy([port], "/healthz", seconds=0.1)
+
+
+@pytest.mark.asyncio
+async def test_it_is_asked_where_it_listens() -> None:
+    async with app(b"HTTP/1.1 200 OK\r\n\r\n", "127.0.0.2") as port:
+        assert await probe.healthy([port], "/healthz", address="127.0.0.2")
+        assert not await probe.healthy([port], "/healthz")

@@ -244,6 +244,19 @@ async def test_reserved_sockets_go_to_the_first_proxy(holder: Holder, path: str)
 
 
 @pytest.mark.asyncio
+async def test_each_reserved_socket_goes_to_who_asks_for_it(holder: Holder, path: str) -> None:
+    outbound, inbound = holder.reserve("outbound"), holder.reserve("inbound:80")
+    one, other = await connect(path, "p-1"), await connect(path, "p-2")
+    socks = await one.listen("outbound"), await other.listen("inbound:80")
+
+    assert [sock.getsockname() for sock in socks] == [outbound, inbound]
+    assert holder.addresses("p-1") == {"outbound": outbound}
+    assert holder.addresses("p-2") == {"inbound:80": inbound}
+    for end in (one, other, *socks):
+        end.close()
+
+
+@pytest.mark.asyncio
 async def test_connections_wait_for_a_proxy_and_then_the_holder_answers(
     holder: Holder, path: str, events: Events
 ) -> None:
