@@ -76,6 +76,14 @@ class Served:
         self._writers.append(writer)
         return reader, writer
 
+    def has_seen(self, count: int | None) -> bool:
+        """Whether the one undecided connection has shown `count` bytes; None: there is none."""
+        return next(iter(self.listener._sniffing._seen.values()), None) == count
+
+    def handshakes(self) -> int:
+        """How many handshakes are under way."""
+        return self.listener._handshakes
+
     async def close(self) -> None:
         """Closes both sides; all that was accepted goes."""
         for writer in self._writers:
@@ -163,7 +171,8 @@ def test_a_hello_that_comes_byte_by_byte_is_let_in(run: Run) -> None:
             hello = outgoing.read()
             for at in range(8):
                 writer.write(hello[at : at + 1])
-                await asyncio.sleep(0.01)
+                shown = at + 1 if at < 5 else None  # the sixth decides
+                await until(partial(serving.has_seen, shown))
             writer.write(hello[8:])
             while not serving.peers:
                 try:
@@ -184,8 +193,7 @@ def test_one_byte_and_then_the_end_is_forgotten_at_once(run: Run) -> None:
         async with served("inbound") as serving:
             _, writer = await serving.connect()
             writer.write(b"\x16")
-            await until(lambda: serving.listener.open == 1)
-            await asyncio.sleep(0.02)
+            await until(partial(serving.has_seen, 1))
             writer.close()
             await until(lambda: serving.listener.open == 0)
 
@@ -254,10 +262,9 @@ def test_handshakes_under_way_are_bounded_and_the_rest_wait(run: Run) -> None:
             stalled = [await serving.connect() for _ in range(2)]
             for _, writer in stalled:
                 writer.write(b"\x16\x03\x01\x02\x00\x01")
-            await until(lambda: serving.listener.accepted == 2)
-            await asyncio.sleep(0.05)
+            await until(lambda: serving.handshakes() == 2)
             late = asyncio.create_task(serving.connect(PAGE))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # nothing happens, and nothing else says so
             assert serving.listener.accepted == 2 and not late.done()
             await echoes(*await asyncio.wait_for(late, 5))
 
@@ -283,7 +290,7 @@ def test_open_connections_are_bounded_and_the_rest_wait(run: Run) -> None:
             ends = [await serving.connect() for _ in range(3)]
             for end in ends[:2]:
                 await echoes(*end)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # nothing happens, and nothing else says so
             assert serving.listener.accepted == 2
             ends[0][1].close()
             await echoes(*ends[2])
@@ -330,8 +337,7 @@ def test_close_ends_handshakes_and_undecided(run: Run) -> None:
         async with served("inbound") as serving:
             undecided, shaking = await serving.connect(), await serving.connect()
             shaking[1].write(b"\x16\x03\x01\x02\x00\x01")
-            await until(lambda: serving.listener.accepted == 2)
-            await asyncio.sleep(0.02)
+            await until(lambda: serving.handshakes() == 1)
             serving.listener.close()
             await closed_without_a_byte(*undecided)
             await closed_without_a_byte(*shaking)

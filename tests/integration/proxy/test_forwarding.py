@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.support.awaiting import until
 from tests.support.serving_plane import (
     Backend,
     answering,
@@ -71,6 +72,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         while True:
             head = await read_head(reader)
             path = head.split(b" ")[1]
+            # Time for the others to overtake the first, if they could.
             await asyncio.sleep(0.05 if path == b"/0" else 0)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
 
@@ -250,15 +252,18 @@ async def test_a_client_that_goes_ends_the_upstream_request() -> None:
 )
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 async def test_a_truncated_answer_never_ends_cleanly(beginning: bytes, version: bytes) -> None:
+    begun = asyncio.Event()
+
     async def truncates(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(beginning[:50])
-        await writer.drain()
-        await asyncio.sleep(0.02)
+        await begun.wait()
         writer.write(beginning[50:])
 
     async with Backend(truncates) as app, gateway(app.port) as (_, port), connected(port) as client:
         client.send(GET.replace(b"1.1", version))
+        assert b" 200 " in await client.head()
+        begun.set()
         with pytest.raises(ConnectionResetError):
             await client.all()
 
@@ -391,7 +396,7 @@ async def test_large_bodies_wait_for_slow_readers() -> None:
     async with Backend(floods) as app, gateway(app.port) as (_, port), connected(port) as client:
         client.send(GET)
         await client.head()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # a quiet time: as much as could come has come
         assert sent < 20_000_000  # kernel buffers on two connections, not all of it
         left = size
         while left:
@@ -445,7 +450,7 @@ async def test_drain_lets_answers_finish_and_closes_what_is_idle() -> None:
             busy.send(GET.replace(b"/x", b"/slow"))
             await came.wait()
             draining = asyncio.ensure_future(plane.drain("all", 0.5))
-            await asyncio.sleep(0.05)
+            await until(lambda: all(edge.draining for edge in plane._gateways.values()))
             late.send(GET)
             assert b"connection: close" in await late.all()
             release.set()
