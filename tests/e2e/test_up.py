@@ -44,9 +44,10 @@ def commands() -> Iterator[Commands]:
 def test_a_detached_mesh_is_ended_by_down_and_what_was_applied_outlives_it(
     commands: Commands,
 ) -> None:
-    said = commands.succeed("up", "--detach", *FREE)
-    assert "ready: ingress on 127.0.0.1:" in said
+    said = commands.succeed("up", "--detach", "--bind", "127.0.0.2", *FREE)
+    assert "ready: ingress on 127.0.0.2:" in said
     commands.succeed("apply", "-f", "-", text=ENTRY)
+    commands.succeed("scale", "ingress", "0")
 
     assert "nothing of it runs" in commands.succeed("down")
     assert processes_of(commands.home) == {}
@@ -59,6 +60,7 @@ def test_a_detached_mesh_is_ended_by_down_and_what_was_applied_outlives_it(
 
     said = commands.succeed("up", "--detach", *FREE)
     assert "which a killed `tulle up` had left" in said
+    assert "no ingress gateway" in said
     (kept,) = json.loads(commands.succeed("get", "se", "-o", "json"))
     assert kept["metadata"]["name"] == "kept"
     commands.succeed("down")
