@@ -12,6 +12,7 @@ from cryptography import x509
 from tulle.actors.authority.disk import load_authority, load_ticket_key
 from tulle.actors.authority.signing import Signing
 from tulle.actors.control import ControlSpec
+from tulle.actors.lives import Lives
 from tulle.actors.serving import Server, connect_for_ever, endpoint
 from tulle.bus.connection import Connection
 from tulle.bus.messages import SignAnswer, SignRequest
@@ -25,23 +26,27 @@ class AuthorityActor:
 
     def __init__(self, spec: ControlSpec) -> None:
         self._spec = spec
-        self._connection: Connection | None = None
-        self._starting = asyncio.get_running_loop().create_task(self._start())
+        self._lives = Lives(spec.name, self._live)
 
     async def health(self) -> None:
         """Returns once it serves. Raises what kept it from that: `FolderDamaged`, `OSError`."""
-        await asyncio.shield(self._starting)
+        await self._lives.health()
 
     async def stop(self) -> None:
         """Ends it in order."""
-        self._starting.cancel()
-        await asyncio.wait([self._starting])
-        if self._connection is not None:
-            await self._connection.drain()
+        await self._lives.stop()
 
-    async def _start(self) -> None:
+    async def _live(self) -> None:
         signing = await asyncio.to_thread(_load, self._spec)
-        self._connection = await connect_for_ever(self._spec)
+        connection = await connect_for_ever(self._spec)
+        try:
+            await self._serve(connection, signing)
+            self._lives.serving.set()
+            await asyncio.Event().wait()  # until it is stopped
+        finally:
+            await connection.drain()
+
+    async def _serve(self, connection: Connection, signing: Signing) -> None:
         subjects = Subjects(self._spec.mesh)
 
         async def sign(parts: tuple[str, ...], request: SignRequest) -> SignAnswer:
@@ -49,7 +54,7 @@ class AuthorityActor:
             serial = x509.random_serial_number()
             return signing.answer(namespace, account, request, now=time.time(), serial=serial)
 
-        server = Server(self._connection, subjects)
+        server = Server(connection, subjects)
         await server.serve(subjects.ca_sign_all, endpoint(SignRequest, sign), QUEUE)
 
 

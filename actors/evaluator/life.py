@@ -19,6 +19,7 @@ from tulle.actors.evaluator.proxies import ProxyTable
 from tulle.actors.evaluator.publisher import Publisher
 from tulle.actors.evaluator.pulse import Pulse
 from tulle.actors.leadership import Leader, Timing
+from tulle.actors.terms import Terms
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
@@ -77,8 +78,6 @@ class EvaluatorLife:
         self._say = say
         self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)))
         self._epoch = ""
-        self._elected = asyncio.Event()
-        self._deposed = asyncio.Event()
         self._publisher: Publisher | None = None
         self._beats: set[asyncio.Task[None]] = set()
         self._handing_over: asyncio.Handle | None = None
@@ -90,12 +89,13 @@ class EvaluatorLife:
         registry = existing_store(self._connection, self._subjects, Bucket.REGISTRY)
         self._epoch = await epoch_of(policies, secrets.token_hex(8))
         await self._connection.subscribe(self._subjects.status_all, self._on_status)
-        leader = Leader(policies, self._spec.name, on_change=self._on_change, timing=self._timing)
+        terms = Terms(self._spec.name)
+        leader = Leader(policies, self._spec.name, on_change=terms.on_change, timing=self._timing)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch(Bucket.POLICIES, policies))
             tasks.create_task(self._watch(Bucket.REGISTRY, registry))
             tasks.create_task(leader.run())
-            tasks.create_task(self._lead_when_elected(policies, config, leader))
+            tasks.create_task(terms.run(lambda: self._lead(policies, config, leader)))
             tasks.create_task(self._beat())
 
     # Following.
@@ -145,27 +145,6 @@ class EvaluatorLife:
         self._follow.reported.beat()
 
     # Leading.
-
-    def _on_change(self, leading: bool) -> None:
-        log.info("leading=%s name=%s", leading, self._spec.name)
-        if leading:
-            self._deposed.clear()
-            self._elected.set()
-        else:
-            self._elected.clear()
-            self._deposed.set()
-
-    async def _lead_when_elected(self, policies: Store, config: Store, leader: Leader) -> None:
-        while True:
-            await self._elected.wait()
-            term = asyncio.create_task(self._lead(policies, config, leader))
-            deposed = asyncio.create_task(self._deposed.wait())
-            await asyncio.wait([term, deposed], return_when=asyncio.FIRST_COMPLETED)
-            deposed.cancel()
-            term.cancel()
-            await asyncio.wait([term])
-            if not term.cancelled() and (error := term.exception()) is not None:
-                raise error
 
     async def _lead(self, policies: Store, config: Store, leader: Leader) -> None:
         own = await policies.get(keys.LEADER)

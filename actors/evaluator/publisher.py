@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tulle.actors.evaluator.published import SLICE, Published
 from tulle.actors.evaluator.pulse import Pulse
-from tulle.actors.evaluator.recent import RecentChanges
+from tulle.actors.recent import RecentChanges
 from tulle.bus import keys
 from tulle.bus.errors import BusError
 from tulle.bus.store import Change, Fence, Store

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.control import ControlSpec
 from tulle.actors.leadership import Leader
+from tulle.actors.lives import Lives
 from tulle.actors.serving import Server, by_verb, connect_for_ever, endpoint
 from tulle.actors.supervisor.answers import Answers
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.machine import Connected, Disconnected, Event
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.term import Buckets, Term
+from tulle.actors.terms import Terms
 from tulle.bus.codec import decode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
@@ -51,57 +53,39 @@ class SupervisorActor:
         self._launcher = launcher or _ray_launcher(spec)
         self._answers = Answers()
         self._term: Term | None = None
-        self._elections: asyncio.Queue[bool] = asyncio.Queue()
-        self._connection: Connection | None = None
-        self._server: Server | None = None
-        self._serving = asyncio.Event()
-        self._running = asyncio.get_running_loop().create_task(self._run())
+        self._lives = Lives(spec.name, self._live)
 
     async def health(self) -> None:
-        """Returns once it hears requests. Raises what ended it."""
-        serving = asyncio.ensure_future(self._serving.wait())
-        await asyncio.wait([serving, self._running], return_when=asyncio.FIRST_COMPLETED)
-        serving.cancel()
-        if self._running.done():
-            self._running.result()
+        """Returns once it hears requests. Raises what kept it from that."""
+        await self._lives.health()
 
     async def stop(self) -> None:
         """Ends it in order; proxies stay."""
-        self._running.cancel()
-        await asyncio.wait([self._running])
-        if self._server is not None:
-            await self._server.stop()
-        if self._connection is not None:
-            await self._connection.close()
+        await self._lives.stop()
 
-    async def _run(self) -> None:
+    async def _live(self) -> None:
         ticket_key = await asyncio.to_thread(load_ticket_key, self._spec.authority_folder)
-        self._connection = connection = await connect_for_ever(self._spec)
-        buckets = await self._open_buckets(connection)
-        leader = Leader(buckets.registry, self._spec.name, on_change=self._elections.put_nowait)
-        await self._subscribe(connection)
-        self._serving.set()
         specs = ProxySpecs(self._spec, ticket_key)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(leader.run())
-            while True:
-                if await self._elections.get():
-                    await self._lead(
-                        lambda: Term(connection, buckets, leader, self._launcher, specs)
-                    )
+        async with await connect_for_ever(self._spec) as connection:
+            buckets = await self._open_buckets(connection)
+            terms = Terms(self._spec.name)
+            leader = Leader(buckets.registry, self._spec.name, on_change=terms.on_change)
+            server = Server(connection, self._subjects)
 
-    async def _lead(self, new_term: Callable[[], Term]) -> None:
-        """Leads until deposed. A term that fails is followed by one that starts over."""
-        reign = asyncio.create_task(self._reign(new_term))
-        try:
-            while await self._elections.get():
-                pass
-            _LOG.warning("deposed: name=%s", self._spec.name)
-        finally:
-            reign.cancel()
-            await asyncio.wait([reign])
+            def new_term() -> Term:
+                return Term(connection, buckets, leader, self._launcher, specs)
+
+            try:
+                await self._subscribe(connection, server)
+                self._lives.serving.set()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(leader.run())
+                    tasks.create_task(terms.run(lambda: self._reign(new_term)))
+            finally:
+                await server.stop()
 
     async def _reign(self, new_term: Callable[[], Term]) -> None:
+        """Leads until cancelled. A term that fails is followed by one that starts over."""
         while True:
             term = new_term()
             try:
@@ -130,13 +114,12 @@ class SupervisorActor:
                 _LOG.warning("buckets can't be opened yet: %s", error)
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _subscribe(self, connection: Connection) -> None:
+    async def _subscribe(self, connection: Connection, server: Server) -> None:
         subjects = self._subjects
         connection.on_disconnect(lambda: self._feed(Disconnected()))
         connection.on_reconnect(lambda: self._feed(Connected()))
         await connection.subscribe(subjects.lease_all, self._on_lease)
         await connection.subscribe(subjects.status_all, self._on_status)
-        self._server = server = Server(connection, subjects)
         workload = {
             "start": endpoint(StartRequest, self._start),
             "stop": endpoint(StopRequest, self._stop),
@@ -152,13 +135,21 @@ class SupervisorActor:
             self._term.feed(event)
 
     async def _on_lease(self, message: Message) -> None:
-        lease = decode(Lease, message.data)
+        try:
+            lease = decode(Lease, message.data)
+        except Undecodable as error:
+            _LOG.warning("a lease can't be read: subject=%s error=%s", message.subject, error)
+            return
         # Permissions guard the subject, so that is whose lease it is.
         if self._term is not None and message.subject == self._subjects.lease(lease.workload):
             self._term.leased(lease)
 
     async def _on_status(self, message: Message) -> None:
-        status = decode(ProxyStatus, message.data)
+        try:
+            status = decode(ProxyStatus, message.data)
+        except Undecodable as error:
+            _LOG.warning("a status can't be read: subject=%s error=%s", message.subject, error)
+            return
         if self._term is not None and message.subject == self._subjects.status_proxy(status.id):
             self._term.reported(status)
 

@@ -9,8 +9,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from tulle.actors.evaluator.recent import RecentChanges
 from tulle.actors.leadership import Leader
+from tulle.actors.recent import RecentChanges
 from tulle.actors.supervisor.context import Context
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from tulle.actors.control import ControlSpec
 from tulle.actors.holding.client import HolderClient, ListenRefused
+from tulle.actors.lives import Lives
 from tulle.actors.serving import connect_for_ever
 from tulle.actors.telemetry.exposition import render
 from tulle.actors.telemetry.totals import Totals
@@ -45,21 +46,15 @@ class CollectorActor:
         self._subjects = Subjects(spec.mesh)
         self._totals = Totals()
         self._connection: Connection | None = None
-        self._serving = asyncio.Event()
-        self._life = asyncio.get_running_loop().create_task(self._live(), name=spec.name)
+        self._lives = Lives(spec.name, self._live)
 
     async def health(self) -> None:
-        """Returns once it serves. Raises what ended it."""
-        serving = asyncio.create_task(self._serving.wait())
-        await asyncio.wait([serving, self._life], return_when=asyncio.FIRST_COMPLETED)
-        serving.cancel()
-        if self._life.done():
-            self._life.result()
+        """Returns once it serves. Raises what kept it from that."""
+        await self._lives.health()
 
     async def stop(self) -> None:
         """Ends it at once."""
-        self._life.cancel()
-        await asyncio.wait([self._life])
+        await self._lives.stop()
 
     async def _live(self) -> None:
         self._connection = await connect_for_ever(self._spec)
@@ -103,7 +98,7 @@ class CollectorActor:
                 await self._serve()
             except (OSError, ListenRefused, TimeoutError) as error:
                 log.warning("no HTTP port yet: error=%s", error)
-            self._serving.clear()
+            self._lives.serving.clear()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _serve(self) -> None:
@@ -119,7 +114,7 @@ class CollectorActor:
             )
             serving = asyncio.create_task(server.serve([sock]))
             holder.tell("ready")
-            self._serving.set()
+            self._lives.serving.set()
             try:
                 gone = asyncio.create_task(lost.wait())
                 await asyncio.wait([serving, gone], return_when=asyncio.FIRST_COMPLETED)

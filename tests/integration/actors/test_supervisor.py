@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
+from tests.support.awaiting import until
 from tests.support.control import control_spec
 from tests.support.nats import BusUnderTest, serve_bus
 from tests.support.workloads import port, start_request
@@ -404,3 +405,13 @@ async def test_it_serves_again_after_a_restart_of_nats(world: World) -> None:
     await world.until_leading()
     assert (await world.workloads())[workload].state == "ready"
     assert workload in world.launcher.running
+
+
+@pytest.mark.asyncio
+async def test_what_can_not_be_read_costs_a_line(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.runner.publish(world.bus.subjects.lease("x"), b"{}")
+    await world.proxy.publish(world.bus.subjects.status_proxy("x"), b"{}")
+    await until(lambda: caplog.text.count("can't be read") == 2)
+    assert not any(line.exc_info for line in caplog.records)

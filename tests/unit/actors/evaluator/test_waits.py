@@ -1,7 +1,6 @@
 """Who is waited for, what is said meanwhile, and what `tulle status` shows."""
 
 from tulle.actors.evaluator.proxies import GONE_AFTER, ProxyTable
-from tulle.actors.evaluator.recent import RecentChanges
 from tulle.actors.evaluator.waits import Wait
 from tulle.bus.messages import Answer, ProxyStatus, Revision
 
@@ -77,12 +76,3 @@ def test_current_is_not_known_until_both_sides_said_a_revision() -> None:
     assert known == {"a": True, "b": False, "c": None, "d": False}
     assert {report.current for report in proxies.reports(0, "e", 1.0)} == {None}
     assert {report.seconds_since_report for report in proxies.reports(0, "e", 1.0)} == {1.0}
-
-
-def test_changes_are_named_for_fifteen_seconds() -> None:
-    recent = RecentChanges()
-    recent.add({"a": 1, "b": 2}, 0.0)
-    recent.add({"a": 3}, 10.0)
-    assert recent.newest(14.9) == {"b": 2, "a": 3}
-    assert recent.newest(15.0) == {"a": 3}
-    assert recent.newest(25.0) == {}
