@@ -42,7 +42,7 @@ def commit_of(
         lines=tuple(lines),
         problems=tuple(problems),
     )
-    log = store.Change(keys.log(picture.log_number + 1), codec.encode(record), expected=0)
+    log = store.Change(picture.next_log, codec.encode(record), expected=picture.oldest_log)
     documents = [
         _stored(picture, change, behind=len(changes) - place)
         for place, change in enumerate(changes)

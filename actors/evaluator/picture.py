@@ -2,12 +2,12 @@
 
 Pure. Leader and followers keep it alike, so a take-over starts from a complete picture. A commit
 becomes visible as a whole: its documents are staged until its log record, or whatever else comes
-after it, arrives. `change.py` plans commits on it, `publish.py` compiles its world.
+after it, arrives. `commit.py` plans commits on it, `publisher.py` compiles its world.
 """
 
 import orjson
 
-from tulle.actors.evaluator.records import LogRecord, StoredPolicy
+from tulle.actors.evaluator.records import LogRecord, StoredPolicy, next_log
 from tulle.bus import codec, keys
 from tulle.bus.errors import Undecodable
 from tulle.bus.messages import ServiceRecord
@@ -24,7 +24,8 @@ class Picture:
     def __init__(self, settings: Settings | None = None) -> None:
         self.revision = 0  # of the mesh: of the newest log record, at first of the epoch
         self.position = 0  # in bucket policies: of the newest entry seen
-        self.log_number = 0
+        self._log_number = 0  # of the newest log record
+        self._logs: dict[str, int] = {}  # revision of each one's entry
         self._settings = settings or Settings()
         self._documents: dict[str, int] = {}  # revision of each one's entry, deleted ones too
         self._policies: dict[PolicyKey, Policy] = {}
@@ -51,6 +52,16 @@ class Picture:
     def entry_revision(self, key: PolicyKey) -> int:
         """The revision of the document's entry in the bucket, 0: never written."""
         return self._documents.get(keys.document(*key), 0)
+
+    @property
+    def next_log(self) -> str:
+        """The key of the next log record."""
+        return keys.log(next_log(self._log_number))
+
+    @property
+    def oldest_log(self) -> int:
+        """The revision of the log record whose place the next one takes, 0: none has it."""
+        return self._logs.get(self.next_log, 0)
 
     def answered(self, request: str) -> tuple[LogRecord, int] | None:
         """The log record of a request that was carried out, and its revision."""
@@ -105,8 +116,10 @@ class Picture:
         self._world = None
 
     def _on_log(self, entry: Entry) -> None:
-        self.revision = entry.revision
-        self.log_number = int(keys.parse_key(entry.key).parts[0])
+        self._logs[entry.key] = entry.revision
+        if entry.revision > self.revision:
+            self.revision = entry.revision
+            self._log_number = int(keys.parse_key(entry.key).parts[0])
         try:
             record = codec.decode(LogRecord, entry.value)
         except Undecodable as error:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.evaluating import Evaluating, stored_keys
 from tests.support.policies_api import GATEWAY, virtual_service
+from tulle.actors.evaluator import records
 from tulle.actors.evaluator.commit import Author, commit_of
 from tulle.actors.evaluator.records import LogRecord
 from tulle.actors.evaluator.requests import check_apply, check_delete, select
@@ -35,6 +36,24 @@ async def test_the_log_says_before_and_after() -> None:
     assert changes[-1].key == "log.2" and record.id == "2"
     [change] = record.changes
     assert "80" in str(change.before) and "81" in str(change.after)
+
+
+@pytest.mark.asyncio
+async def test_the_log_keeps_the_newest_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "KEPT_LOGS", 3)
+    it = Evaluating()
+    for number in range(8):
+        revision = await it.apply(GATEWAY.replace("80", str(8000 + number)), str(number))
+    entries = sorted(await it.store.get_all("log"), key=lambda entry: entry.revision)
+    kept = [codec.decode(LogRecord, entry.value).id for entry in entries]
+    assert kept == ["5", "6", "7"] and entries[-1].revision == revision
+    follower = Evaluating()
+    follower.store = it.store
+    await follower.follow()
+    assert follower.picture.revision == revision
+    assert follower.picture.answered("5") and not follower.picture.answered("4")
+    assert await follower.apply(GATEWAY, "8") > revision, "it goes on where others were"
+    assert len(await it.store.get_all("log")) == 3
 
 
 @pytest.mark.asyncio
