@@ -1,5 +1,6 @@
 """The metric labels of the parties of a request (stats.py joins them)."""
 
+import re
 from typing import Final
 
 from tulle.actors.proxy.spec import ProxySpec
@@ -18,6 +19,7 @@ _PARTY: Final = (
 )
 UNKNOWN_SOURCE: Final = {f"source_{name}": UNKNOWN for name in _PARTY}
 UNKNOWN_DESTINATION: Final = {f"destination_{name}": UNKNOWN for name in _PARTY}
+_VERSIONED: Final = re.compile(r"(.+)-(v[0-9].*)")
 _ID_SUFFIX: Final = 6  # `-` and five letters
 
 
@@ -63,9 +65,11 @@ def of_peer(principal: str, workload_id: str) -> dict[str, str]:
     service, version = spiffe.account, UNKNOWN  # the account is the service's name by default
     if name.startswith(f"{service}-"):
         version = name[len(service) + 1 :]
-    elif name != service and name != UNKNOWN:
-        service, _, version = name.rpartition("-")
-    values = (name, spiffe.namespace, principal, service or name, version or UNKNOWN, service)
+    elif name not in (service, UNKNOWN):
+        # Of another account than the service's name; `ingress`, `my-app` have no version.
+        found = _VERSIONED.fullmatch(name)
+        service, version = (found[1], found[2]) if found else (name, UNKNOWN)
+    values = (name, spiffe.namespace, principal, service, version or UNKNOWN, service)
     return _labels("source", values)
 
 
