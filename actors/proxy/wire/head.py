@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import httptools
 
-from tulle.actors.proxy.wire.known import Field
+from tulle.actors.proxy.wire.known import Field, KnownLines
 from tulle.policies.reasons import BAD_REQUEST, HEAD_TOO_LARGE, TOO_MANY_HEADERS, Reason
 
 HEAD_BYTES: Final = 65_536
@@ -34,20 +34,23 @@ class Refused(Exception):
 
 
 class HeadReader(ABC, Generic[Parser]):
-    """Reads one head at a time, by what is known of its lines or by a parser.
+    """Reads one head at a time, by what is known of its lines and by a parser.
 
-    Subclasses keep what of a head they need; `_aside` are its headers that are not forwarded.
+    Subclasses say in `known` where lines are remembered, and keep what of a head they need.
     """
 
-    __slots__ = ("_aside", "_blank", "_fields", "_head", "_make", "_parser")
+    __slots__ = ("_blank", "_clean", "_fields", "_head", "_known", "_make", "_parser", "_probe")
 
-    def __init__(self, make: Callable[[object], Parser]) -> None:
+    def __init__(self, make: Callable[[object], Parser], known: KnownLines, probe: bytes) -> None:
+        """`probe` is the first line of a message that never has a body."""
         self._make: Callable[[object], Parser] = make
+        self._known = known
+        self._probe = probe
         self._parser: Parser = make(self)
+        self._clean = True  # the parser is where a message may begin
         self._fields: Headers = []  # as the parser tells them
         self._head = b""  # what came of a head that is not complete
         self._blank = 0  # bytes skipped before it
-        self._aside: Headers = []
 
     @property
     def mid_head(self) -> bool:
@@ -56,11 +59,15 @@ class HeadReader(ABC, Generic[Parser]):
 
     @abstractmethod
     def _recall(self, lines: list[bytes]) -> bool:
-        """Takes a head of known lines, the first one apart; False: it has others."""
+        """Takes a head by its lines, the first one apart; False: a parser has to read it all."""
 
     @abstractmethod
-    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
-        """Takes a head that was parsed: its first line, its header lines, what those say."""
+    def _is_aside(self, name: bytes) -> bool:
+        """Whether a header (lower case) concerns us, and is not forwarded as it comes."""
+
+    @abstractmethod
+    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
+        """Takes a head: its first line, the lines to forward, what they say, other headers."""
 
     def _take_head(self, data: bytes) -> bytes | None:
         """Takes the head's bytes in `data`. Returns what comes after it, None while it goes on.
@@ -76,13 +83,13 @@ class HeadReader(ABC, Generic[Parser]):
 
     def _parse_head(self, data: bytes) -> bytes | None:
         seen = len(self._head)
-        if not seen and data[:1] in (b"\r", b"\n"):
-            data = self._skip_blank(data)
-            if not data:
-                return None
         if not seen:
-            # The one before may wait for a body, which no parser gets to see.
+            if data[:1] in (b"\r", b"\n"):
+                data = self._skip_blank(data)
+                if not data:
+                    return None
             self._parser = self._make(self)
+            self._clean = False
         data = self._head + data
         end = data.find(_END, max(0, seen - 3)) + 4
         head = data[:end] if end > 3 else data
@@ -95,14 +102,59 @@ class HeadReader(ABC, Generic[Parser]):
         self._head = b""
         self._blank = 0
         start, *lines = head[:-4].split(_LINE)
-        fields, self._fields = self._fields, []
-        # Each header is one line: llhttp and we agree where the head ends, or it is refused.
-        if len(lines) != len(fields):
-            raise Refused(BAD_REQUEST, "the head's end is not where its headers end")
-        if len(fields) > HEADERS:
+        if len(lines) > HEADERS:
             raise Refused(TOO_MANY_HEADERS)
-        self._sort(start, lines, fields)
+        kept, aside = self._known.kept, self._known.aside
+        told = zip(lines, self._told(len(lines)), strict=True)
+        self._sort(
+            start, lines, [it for line, it in told if line not in kept and line not in aside]
+        )
         return data[end:]
+
+    def _ask(self, start: bytes, lines: list[bytes]) -> None:
+        """Takes a head of which some lines are not known: those alone go to the parser."""
+        kept, aside = self._known.kept, self._known.aside
+        unknown = [line for line in lines if line not in kept and line not in aside]
+        if not self._clean:
+            self._parser = self._make(self)
+            self._clean = True
+        self._feed(self._probe + _LINE.join(unknown) + _END)
+        self._sort(start, lines, self._told(len(unknown)))
+
+    def _told(self, count: int) -> Headers:
+        """The headers that the parser told: each is one line, or the head is refused."""
+        fields, self._fields = self._fields, []
+        if len(fields) != count:
+            raise Refused(BAD_REQUEST, "the head's end is not where its headers end")
+        return fields
+
+    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
+        """Takes a head; `fields` are what its lines say that are not known, in order."""
+        kept, aside = self._known.kept, self._known.aside
+        told = iter(fields)
+        forwarded: list[bytes] = []
+        headers: Headers = []
+        others: Headers = []
+        news: list[tuple[bytes, Field, bool]] = []
+        for line in lines:
+            if (field := kept.get(line)) is not None:
+                forwarded.append(line)
+                headers.append(field)
+            elif (field := aside.get(line)) is not None:
+                others.append(field)
+            else:
+                field = next(told)
+                is_aside = self._is_aside(field[0])
+                news.append((line, field, is_aside))
+                if is_aside:
+                    others.append(field)
+                    self._clean = False  # it may tell of a body, or of the connection's end
+                else:
+                    forwarded.append(line)
+                    headers.append(field)
+        for line, field, is_aside in news:  # now: a line may be there twice
+            self._known.learn(line, field, is_aside)
+        self._keep(start, forwarded, headers, others)
 
     def _feed(self, piece: bytes) -> None:
         try:

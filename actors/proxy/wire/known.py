@@ -1,8 +1,8 @@
 """Header lines that were parsed before: connections say the same few lines again and again.
 
-A head made of known lines alone needs no parser: whether a line is a header does not depend on the
-lines around it, and what it means together with them is checked anew for each head. The first line
-that is not known sends the whole head to llhttp. (HTTP/2 has this idea in its wire format.)
+A known line needs no parser: whether a line is a header does not depend on the lines around it, and
+what it means together with them is checked anew for each head. Lines that are not known go to
+llhttp, in a head of their own. (HTTP/2 has this idea in its wire format.)
 """
 
 from typing import Final
@@ -11,16 +11,19 @@ Field = tuple[bytes, bytes]  # name in lower case, value without surrounding bla
 
 LINES: Final = 4_096  # remembered; then all are forgotten, and the common ones soon known again
 LINE_BYTES: Final = 256
-# Secrets of others don't stay in memory, nor lines that depend on others to be right.
+# Secrets don't stay in memory, ids don't come again, and some lines depend on others to be right.
 _NEVER: Final = frozenset(
     {
         b"authorization",
         b"cookie",
         b"set-cookie",
         b"te",
+        b"traceparent",
+        b"tracestate",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        b"x-request-id",
     }
 )
 _PLAIN_OPTIONS: Final = (b"keep-alive", b"close")  # of Connection
@@ -38,7 +41,7 @@ class KnownLines:
     def learn(self, line: bytes, field: Field, aside: bool) -> None:
         """Remembers a line that llhttp took for `field`."""
         name, value = field
-        if len(line) > LINE_BYTES or name in _NEVER:
+        if name in _NEVER or len(line) > LINE_BYTES:
             return
         if name == b"connection" and value.lower() not in _PLAIN_OPTIONS:
             return

@@ -51,7 +51,9 @@ _NOTED: Final = _DROPPED | _PASSED
 
 _known: Final = KnownLines()
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
+# Longer ones are read by llhttp, with the limit for all of a head.
 _TARGET_BYTES: Final = 8_192
+_LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
@@ -124,14 +126,15 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     `held`: bytes that wait for `proceed()`.
     """
 
-    __slots__ = ("_chunks", "_headers", "_left", "_phase", "_sink", "_start", "held")
+    __slots__ = ("_aside", "_chunks", "_headers", "_left", "_phase", "_sink", "_start", "held")
 
     def __init__(self, sink: RequestSink) -> None:
-        super().__init__(httptools.HttpRequestParser)
+        super().__init__(httptools.HttpRequestParser, _known, b"GET / HTTP/1.1\r\n")
         self._sink = sink
         self._phase = _HEAD
         self._start: list[bytes] = []  # method, target, version
         self._headers: Headers = []
+        self._aside: Headers = []
         self._left = 0
         self._chunks: ChunkReader | None = None
         self.held = b""
@@ -207,28 +210,32 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
 
     def _recall(self, lines: list[bytes]) -> bool:
         # What llhttp would look at: a method that it knows, and a target of visible characters.
-        start = lines.pop(0).split(b" ")
+        line = lines.pop(0)
+        start = line.split(b" ")
         if len(start) != 3 or start[0] not in _METHODS or start[1].translate(None, _VISIBLE):
+            return False
+        count = len(lines)
+        if count > HEADERS or len(start[1]) > _TARGET_BYTES:
             return False
         headers = [*filter(None, map(_known.kept.get, lines))]
         aside = [*filter(None, map(_known.aside.get, lines))]
-        count = len(lines)
-        if len(headers) + len(aside) != count or count > HEADERS or len(start[1]) > _TARGET_BYTES:
+        if len(headers) + len(aside) == count:
+            self._start = start
+            self._headers = headers
+            self._aside = aside
+            return True
+        if sum(map(len, lines)) > _LINES_BYTES:
             return False
-        self._start = start
-        self._headers = headers
-        self._aside = aside
+        self._ask(line, lines)
         return True
 
-    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
+    def _is_aside(self, name: bytes) -> bool:
+        return name in _NOTED or name.startswith(_OURS)
+
+    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
         self._start = start.split(b" ")
-        self._headers = []
-        self._aside = []
-        for line, field in zip(lines, fields, strict=True):
-            name = field[0]
-            aside = name in _NOTED or name.startswith(_OURS)
-            (self._aside if aside else self._headers).append(field)
-            _known.learn(line, field, aside)
+        self._headers = headers
+        self._aside = aside
 
     def _finish_head(self) -> RequestHead:
         # llhttp has checked each part; it lets more than one space pass, we don't.

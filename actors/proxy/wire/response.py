@@ -34,6 +34,7 @@ _VERSIONS: Final = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
 _known: Final = KnownLines()
 _known_starts: Final[dict[bytes, tuple[int, int]]] = {}  # status lines: status, minor version
 _KNOWN_STARTS: Final = 256
+_LINES_BYTES: Final = 57_344  # longer ones are read by llhttp, with the limit for all of a head
 _WITHOUT_BODY: Final = frozenset({*range(200), 204, 304})
 
 # Phases. Not an enum: its members cost a search per look.
@@ -80,17 +81,18 @@ class ResponseSink(Protocol):
 class ResponseReader(HeadReader[httptools.HttpResponseParser]):
     """`expect` a response, feed it the upstream's bytes, `close` it at their end."""
 
-    __slots__ = ("_chunks", "_left", "_lines", "_no_body", "_phase", "_sink", "_start")
+    __slots__ = ("_aside", "_chunks", "_left", "_lines", "_no_body", "_phase", "_sink", "_start")
 
     _sink: ResponseSink  # set by `expect`; nothing is told before
 
     def __init__(self) -> None:
-        super().__init__(httptools.HttpResponseParser)
+        super().__init__(httptools.HttpResponseParser, _known, b"HTTP/1.1 204 No Content\r\n")
         self._phase = _IDLE
         self._no_body = False
         self._left = 0
         self._start = b""
         self._lines: list[bytes] = []  # to forward
+        self._aside: Headers = []
         self._chunks: ChunkReader | None = None
 
     def is_idle(self) -> bool:
@@ -188,28 +190,28 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
 
     def _recall(self, lines: list[bytes]) -> bool:
         start = lines.pop(0)
-        if start not in _known_starts or len(lines) > HEADERS:
+        count = len(lines)
+        if start not in _known_starts or count > HEADERS:
             return False
         kept = [*filter(_known.kept.__contains__, lines)]
         aside = [*filter(None, map(_known.aside.get, lines))]
-        if len(kept) + len(aside) != len(lines):
+        if len(kept) + len(aside) == count:
+            self._start = start
+            self._lines = kept
+            self._aside = aside
+            return True
+        if sum(map(len, lines)) > _LINES_BYTES:
             return False
-        self._start = start
-        self._lines = kept
-        self._aside = aside
+        self._ask(start, lines)
         return True
 
-    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
+    def _is_aside(self, name: bytes) -> bool:
+        return name in _DROPPED
+
+    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
         self._start = start
-        self._lines = []
-        self._aside = []
-        for line, field in zip(lines, fields, strict=True):
-            aside = field[0] in _DROPPED
-            if aside:
-                self._aside.append(field)
-            else:
-                self._lines.append(line)
-            _known.learn(line, field, aside)
+        self._lines = lines
+        self._aside = aside
 
     def _finish_head(self) -> ResponseHead:
         start = self._start
