@@ -17,7 +17,8 @@ class ControlSpec:
 
     `id` is unique among the living of its role ("1", "2"). `home` is the mesh's folder (0700),
     `<TULLE_HOME>/<mesh>`. `nats_credentials` is the path of the role's credentials file;
-    `proxy_credentials` (supervisor) that of the proxies'.
+    `proxy_credentials` (supervisor) that of the proxies'. Without a `log_folder` it has no log of
+    its own.
     """
 
     role: Role
@@ -29,6 +30,8 @@ class ControlSpec:
     proxy_credentials: str = ""
     trust_domain: str = "cluster.local"
     leaf_ttl_seconds: float = 86_400.0
+    log_folder: str = ""
+    json_logs: bool = False
 
     @property
     def name(self) -> str:

@@ -34,8 +34,15 @@ def start(name: str, folder: str, *, as_json: bool = False) -> None:
 
     Without a `folder` nothing changes: an actor in a test's own process logs where the test does.
     """
-    if folder:
-        send_to(file_handler(Path(folder) / f"{name}.log"), as_json=as_json)
+    if not folder:
+        return
+    try:
+        handler = file_handler(Path(folder) / f"{name}.log")
+    except OSError as error:
+        # An actor without a log is better than none.
+        logging.getLogger(__name__).warning("no log file: %s", error)
+    else:
+        send_to(handler, as_json=as_json)
 
 
 def send_to(handler: logging.Handler, *, as_json: bool, level: int = logging.INFO) -> None:
@@ -52,7 +59,8 @@ def send_to(handler: logging.Handler, *, as_json: bool, level: int = logging.INF
 
 
 def file_handler(path: Path) -> logging.Handler:
-    """A file that is rotated at 5 MB and that only its owner reads."""
+    """A file that is rotated at 5 MB and that only its owner reads. Raises `OSError`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return _PrivateFile(path, maxBytes=LARGEST_FILE, backupCount=KEPT_FILES, encoding="utf-8")
 
 

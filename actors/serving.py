@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tulle.actors import logs
 from tulle.actors.control import ControlSpec
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection, connect
@@ -49,7 +50,7 @@ def endpoint(expected: type[RequestT], handler: Handler[RequestT]) -> Endpoint:
             return refusal(request.id, "bus", f"not done, or not for sure: {error}; retry")
         except Exception as error:
             _LOG.exception("request failed: type=%s id=%s", expected.__name__, request.id)
-            return refusal(request.id, "internal", f"failed: {error!r}; see the mesh's logs")
+            return refusal(request.id, "internal", f"failed: {error!r}; see {logs.where()}")
 
     return answer
 

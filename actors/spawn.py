@@ -15,7 +15,7 @@ from ray.actor import ActorClass, ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tulle.actors.control import ControlSpec
-from tulle.actors.proxy.spec import ProxySpec
+from tulle.actors.proxy.spec import ProxySpec, actor_name
 from tulle.actors.supervisor.launcher import LaunchFailed
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ _RAY_SECONDS = 10.0
 def namespace(mesh: str) -> str:
     """The Ray namespace of a mesh's actors."""
     return f"tulle.{mesh}"
-
-
-def proxy_name(proxy: str) -> str:
-    """The name of a proxy's actor."""
-    return f"tulle-proxy-{proxy}"
 
 
 def spawn_authority(spec: ControlSpec) -> "ActorHandle[AuthorityActor]":
@@ -73,7 +68,7 @@ def spawn_proxy(spec: ProxySpec) -> "ActorHandle[ProxyActor]":
     from tulle.actors.proxy.actor import ProxyActor
 
     pinned = NodeAffinitySchedulingStrategy(spec.node, soft=False) if spec.node else None
-    return _spawn(ProxyActor, spec, proxy_name(spec.id), pinned)
+    return _spawn(ProxyActor, spec, spec.name, pinned)
 
 
 def _spawn(
@@ -141,7 +136,7 @@ class RayLauncher:
 
     async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
         try:
-            return await asyncio.to_thread(ray.get_actor, proxy_name(proxy), self._namespace)
+            return await asyncio.to_thread(ray.get_actor, actor_name(proxy), self._namespace)
         except ValueError:  # Ray's way to say that no living actor has this name
             return None
         except ray.exceptions.RayError as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tulle.actors.control import ControlSpec, Role
-from tulle.deploy import logs, node, processes, ray_environment
+from tulle.deploy import logs, node, processes, ray_environment, settings
 
 EVALUATORS: Final = 2
 HEALTH_SECONDS: Final = 60.0
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until told to end; the process's exit status."""
     of = _parse(arguments)
     say = _events()
-    logs.start(as_json=False)
+    logs.start(as_json=settings.read(of.mesh).json_logs)
     ended = _end_on_request()
     ray_environment.prepare(of.mesh_home)
     from tulle.deploy import lean_ray  # only now: it imports Ray
@@ -122,7 +122,10 @@ def _spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
         served, waiting = ray.wait(waiting, timeout=_POLL_SECONDS)
         ray.get(served)
         if waiting and time.monotonic() >= deadline:
-            raise TimeoutError(f"{len(waiting)} control actors don't serve: see ray/*/logs")
+            raise TimeoutError(
+                f"{len(waiting)} control actors don't serve: see {of.mesh_home / 'logs'} and "
+                f"{of.mesh_home / 'ray/session_latest/logs'}"
+            )
     return not waiting
 
 
@@ -136,6 +139,8 @@ def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
         nats_credentials=str(creds / f"{role}.json"),
         home=str(of.mesh_home),
         proxy_credentials=str(creds / "proxy.json") if role == "supervisor" else "",
+        log_folder=str(of.mesh_home / "logs"),
+        json_logs=settings.read(of.mesh).json_logs,
     )
 
 

@@ -9,6 +9,7 @@ import time
 
 from cryptography import x509
 
+from tulle.actors import logs
 from tulle.actors.authority.disk import load_authority, load_ticket_key
 from tulle.actors.authority.signing import Signing
 from tulle.actors.control import ControlSpec
@@ -25,6 +26,7 @@ class AuthorityActor:
     """Starts itself on the running loop; a restart needs nobody."""
 
     def __init__(self, spec: ControlSpec) -> None:
+        logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self._spec = spec
         self._lives = Lives(spec.name, self._live)
 

@@ -4,6 +4,7 @@ Two replicas run; `actors.leadership` says which leads. Both follow the store an
 take-over starts from a complete picture.
 """
 
+from tulle.actors import logs
 from tulle.actors.control import ControlSpec
 from tulle.actors.evaluator.life import EvaluatorLife
 from tulle.actors.leadership import Timing
@@ -16,6 +17,7 @@ class EvaluatorActor:
     """Starts itself on the running loop; a restart needs nobody."""
 
     def __init__(self, spec: ControlSpec, timing: Timing | None = None) -> None:
+        logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self._spec = spec
         self._subjects = Subjects(spec.mesh)
         self._timing = timing

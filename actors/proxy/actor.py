@@ -3,18 +3,21 @@
 A thin shell: `follower.py` keeps the config newest, `plane.py` serves traffic, `identity.py`,
 `doors.py` and `telemetry.py` are its sides towards the authority, the holder and the collector.
 Order of start: holder, bus, certificate, first keys, doors, `ready`. After that NATS, evaluator and
-authority may be away: traffic goes on.
+authority may be away: traffic goes on. Without one of its vital tasks it would be there and do half
+of its work: it says so, and leaves its process for Ray to start it again.
 """
 
 import asyncio
 import gc
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from ssl import SSLContext
 from typing import Final
 
+from tulle.actors import logs
 from tulle.actors.proxy.doors import Doors
 from tulle.actors.proxy.events import HostWanted, Ref, Reported, State
 from tulle.actors.proxy.follower import Follower
@@ -32,6 +35,12 @@ from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Interest
 from tulle.policies.config import GatewayConfig
 
+FOR_GOOD: Final = 0
+TO_START_AGAIN: Final = 70
+"""Exit statuses; the second is EX_SOFTWARE of sysexits.h."""
+LAST_WORDS_SECONDS: Final = 2.0
+"""From a failure to the end: time to say why, and a bound on how often Ray starts it again."""
+
 DRAIN_SECONDS: Final = {"sidecar": 10.0, "gateway": 30.0}
 RETRY_DOORS: Final = 5.0
 DEFAULT_GATEWAY_PORT: Final = 80
@@ -40,15 +49,19 @@ log = logging.getLogger(__name__)
 
 
 class ProxyActor:
-    """Starts itself on the running loop. `exit` ends the process for good."""
+    """Starts itself on the running loop.
+
+    `exit(status)` ends the process: `FOR_GOOD`, or `TO_START_AGAIN`.
+    """
 
     def __init__(
         self,
         spec: ProxySpec,
-        exit: Callable[[], None] | None = None,
+        exit: Callable[[int], None] | None = None,
         loses: Callable[[Ref], bool] = lambda ref: False,
     ) -> None:
         """`loses`: for tests, which changes on the bus are lost on their way here."""
+        logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self.spec = spec
         self._exit = exit or leave_ray
         self._loses = loses
@@ -62,6 +75,7 @@ class ProxyActor:
             spec, self._plane, self._inbound_context, self._on_command, self._on_holder_lost
         )
         self._state: State = "starting"
+        self._failure = ""
         self._context: SSLContext | None = None
         self._keeper: IdentityKeeper | None = None
         self._connection: Connection | None = None
@@ -70,7 +84,7 @@ class ProxyActor:
         self._draining: asyncio.Task[None] | None = None
         self._wanted_doors = _first_doors(spec)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._life = self._run(self._live())
+        self._life = self._run(self._live(), vital=True)
 
     async def health(self) -> None:
         """Returns once it serves. Raises what ended it."""
@@ -110,7 +124,7 @@ class ProxyActor:
         self._keeper = IdentityKeeper(
             self.spec, connection, self._subjects, self._install_identity, self._report
         )
-        self._run(self._keeper.run())
+        self._run(self._keeper.run(), vital=True)
         await self._follower.start(
             Subscriptions(
                 connection, self._subjects, self.spec.id, self._follower.tell, self._loses
@@ -192,16 +206,17 @@ class ProxyActor:
 
     def _report(self) -> None:
         """Tells state and problems to the holder and, by the machine's status, to the mesh."""
-        problems = list(self._doors.problems.values())
+        problems = [self._failure] if self._failure else []
+        problems += self._doors.problems.values()
         if self._keeper is not None and self._keeper.problem:
             problems.append(self._keeper.problem)
         self._doors.tell(self._state, "; ".join(problems))
         self._follower.tell(Reported(self._state, self._doors.listening, tuple(problems)))
 
-    def _leave(self) -> None:
+    def _leave(self, status: int = FOR_GOOD) -> None:
         """Once: a holder that said stop may go before this process does."""
-        leave, self._exit = self._exit, lambda: None
-        leave()
+        leave, self._exit = self._exit, lambda _: None
+        leave(status)
 
     async def _on_command(self, command: str) -> None:
         """The holder's: of a sidecar `tulle run`, whose app ends."""
@@ -217,7 +232,7 @@ class ProxyActor:
                 log.warning("unknown command of the holder: %s", command)
 
     def _on_holder_lost(self) -> None:
-        self._run(self._without_holder())
+        self._run(self._without_holder(), vital=True)
 
     async def _without_holder(self) -> None:
         """A sidecar without its `tulle run` ends; a gateway serves on until a holder is back."""
@@ -239,23 +254,36 @@ class ProxyActor:
         if self._telemetry is not None:
             await self._telemetry.send(self._loop.time())
 
-    def _run(self, work: Coroutine[None, None, None] | Awaitable[None]) -> asyncio.Task[None]:
+    def _run(
+        self, work: Coroutine[None, None, None] | Awaitable[None], *, vital: bool = False
+    ) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         assert isinstance(task, asyncio.Task)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(self._finished_vital if vital else self._finished)
         return task
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[None]) -> BaseException | None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             log.error("a task of the proxy failed", exc_info=error)
+        return error
+
+    def _finished_vital(self, task: asyncio.Task[None]) -> None:
+        if (error := self._finished(task)) is not None:
+            self._failure = f"failed, and is started again: {error!r}; see {logs.where()}"
+            self._loop.call_later(LAST_WORDS_SECONDS, self._leave, TO_START_AGAIN)
+            self._report()
 
 
-def leave_ray() -> None:
-    """Ends this actor and its process; Ray does not restart it."""
+def leave_ray(status: int) -> None:
+    """Ends this actor and its process; Ray starts it again unless that was `FOR_GOOD`."""
     import ray
 
+    if status != FOR_GOOD:
+        logging.shutdown()
+        os._exit(status)  # to Ray a crash; what Python offers instead, the actor would survive
     if ray.is_initialized():
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+def actor_name(proxy: str) -> str:
+    """The name of a proxy's actor, and of its log."""
+    return f"tulle-proxy-{proxy}"
+
+
 @dataclass(frozen=True, slots=True)
 class PortSpec:
     """A port of the workload: service port `service` is the app's `app` on loopback."""
@@ -47,6 +52,13 @@ class ProxySpec:
     ports: tuple[PortSpec, ...] = ()
     credential_sha256: str = ""
     leaf_ttl_seconds: float = 86_400.0
+    log_folder: str = ""  # empty: no log of its own
+    json_logs: bool = False
+
+    @property
+    def name(self) -> str:
+        """The actor's."""
+        return actor_name(self.id)
 
     @property
     def spiffe_id(self) -> str:

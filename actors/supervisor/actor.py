@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from tulle.actors import logs
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.control import ControlSpec
 from tulle.actors.leadership import Leader
@@ -48,6 +49,7 @@ class SupervisorActor:
     """
 
     def __init__(self, spec: ControlSpec, launcher: Launcher | None = None) -> None:
+        logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self._spec = spec
         self._subjects = Subjects(spec.mesh)
         self._launcher = launcher or _ray_launcher(spec)

@@ -7,14 +7,20 @@ import shutil
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
+from tulle.actors import logs
+from tulle.actors.proxy.spec import actor_name
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.proxies import Proxies
 from tulle.actors.supervisor.records import LETTERS, SUFFIX_LENGTH
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.bus.messages import DesiredWorkload, PoolRecord, ServiceRecord
+
+KEPT_LOGS: Final = 100
+"""Logs of proxies that are gone."""
 
 ResultT = TypeVar("ResultT")
 
@@ -90,7 +96,15 @@ class Context:
     unix_time: Callable[[], float] = time.time
 
     async def clear_away(self, proxy: str) -> None:
-        """A proxy that has ended for good: its reports and its folder, key included, go."""
+        """A proxy that has ended for good: its reports and its folder, key included, go.
+
+        Its log stays for who asks why it ended, until those of `KEPT_LOGS` others are newer.
+        """
         self.reports.proxies.forget(proxy)
-        folder = self.specs.control.proxy_folder(proxy)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        control = self.specs.control
+        await asyncio.to_thread(shutil.rmtree, control.proxy_folder(proxy), ignore_errors=True)
+        if control.log_folder:
+            living = {actor_name(one.id) for one in self.workloads.all()}
+            living |= {actor_name(one) for pool in self.pools.all() for one in pool.members}
+            folder = Path(control.log_folder)
+            await asyncio.to_thread(logs.remove_old, folder, actor_name(""), living, KEPT_LOGS)

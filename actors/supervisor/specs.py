@@ -43,6 +43,8 @@ class ProxySpecs:
             ports=ports,
             credential_sha256=request.credential_sha256,
             leaf_ttl_seconds=control.leaf_ttl_seconds,
+            log_folder=control.log_folder,
+            json_logs=control.json_logs,
         )
 
     def gateway(self, pool: PoolRecord, member: str, now: float) -> ProxySpec:
@@ -64,6 +66,8 @@ class ProxySpecs:
             trust_domain=control.trust_domain,
             pool=pool.name,
             leaf_ttl_seconds=control.leaf_ttl_seconds,
+            log_folder=control.log_folder,
+            json_logs=control.json_logs,
         )
 
     def _ticket(self, proxy: str, namespace: str, account: str, now: float) -> str:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tulle.actors import logs
 from tulle.actors.control import ControlSpec
 from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.lives import Lives
@@ -42,6 +43,7 @@ class CollectorActor:
     """Starts itself on the running loop; a restart needs nobody."""
 
     def __init__(self, spec: ControlSpec) -> None:
+        logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self._spec = spec
         self._subjects = Subjects(spec.mesh)
         self._totals = Totals()

@@ -51,7 +51,7 @@ class SmallMesh:
         )
         self.evaluator = EvaluatorActor(control_spec(bus, home, "evaluator"))
         self.proxies: list[ProxyActor] = []
-        self.exited: list[str] = []
+        self.exited: list[tuple[str, int]] = []  # proxy, status
 
     async def policies(self) -> PolicyClient:
         """The policy API."""
@@ -72,7 +72,9 @@ class SmallMesh:
         self, spec: ProxySpec, loses: Callable[[Ref], bool] = lambda ref: False
     ) -> ProxyActor:
         """A proxy that serves."""
-        proxy = ProxyActor(spec, exit=lambda: self.exited.append(spec.id), loses=loses)
+        proxy = ProxyActor(
+            spec, exit=lambda status: self.exited.append((spec.id, status)), loses=loses
+        )
         self.proxies.append(proxy)
         async with asyncio.timeout(10):
             await proxy.health()

@@ -14,9 +14,12 @@ from tests.support.awaiting import until
 from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
-from tulle.actors.proxy.actor import ProxyActor
+from tulle.actors.proxy import actor as proxy_module
+from tulle.actors.proxy import identity
+from tulle.actors.proxy.actor import FOR_GOOD, TO_START_AGAIN, ProxyActor
 from tulle.actors.proxy.events import Ref
 from tulle.actors.proxy.stats import REQUESTS
+from tulle.actors.proxy.telemetry import TelemetrySender
 from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys
 from tulle.bus.messages import TelemetryBatch
@@ -187,7 +190,7 @@ async def test_a_proxy_starts_again_without_an_authority(
 @pytest.mark.asyncio
 async def test_a_proxy_without_a_certificate_says_so_and_waits(mesh: SmallMesh, app: int) -> None:
     spec = replace(mesh.sidecar_spec("reviews", app), ticket="forged")
-    proxy = ProxyActor(spec, exit=lambda: None)
+    proxy = ProxyActor(spec, exit=lambda _: None)
     mesh.proxies.append(proxy)
     await until(lambda: "certificate" in (mesh.holder.state(spec.id) or ("", ""))[1])
     assert (mesh.holder.state(spec.id) or ("", ""))[0] == "starting"
@@ -239,8 +242,36 @@ async def test_counters_leave_each_second_and_all_of_them_on_request(
 async def test_a_sidecar_ends_with_its_holder(mesh: SmallMesh, app: int) -> None:
     workload = await mesh.sidecar("reviews", app)
     await mesh.holder.close()
-    await until(lambda: mesh.exited == [workload.id])
+    await until(lambda: mesh.exited == [(workload.id, FOR_GOOD)])
     await mesh.holder.start()
+
+
+@pytest.mark.parametrize("part", ["certificate keeper", "main task"])
+@pytest.mark.asyncio
+async def test_a_proxy_that_fails_within_says_so_and_is_started_again(
+    mesh: SmallMesh,
+    app: int,
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(proxy_module, "LAST_WORDS_SECONDS", 0.2)
+
+    def fail(*_: object) -> float:
+        raise KeyError("a mistake of ours")
+
+    if part == "main task":
+        monkeypatch.setattr(TelemetrySender, "send", fail)
+    else:
+        monkeypatch.setattr(identity, "renew_after", fail)
+    workload = await mesh.sidecar("reviews", app)
+    policies = await mesh.policies()
+    async with asyncio.timeout(5):
+        while not (proxies := (await policies.status()).proxies) or not proxies[0].problems:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert "a mistake of ours" in proxies[0].problems[0]
+    await until(lambda: mesh.exited == [(workload.id, TO_START_AGAIN)])
+    assert any("a mistake of ours" in (line.exc_text or "") for line in caplog.records)
 
 
 @pytest.mark.asyncio

@@ -20,6 +20,8 @@ SPECS = ProxySpecs(
         proxy_credentials="/home/creds/proxy.json",
         home="/home",
         leaf_ttl_seconds=60.0,
+        log_folder="/home/logs",
+        json_logs=True,
     ),
     TICKET_KEY,
 )
@@ -52,3 +54,9 @@ def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
 
 def test_proxies_get_the_credentials_of_proxies() -> None:
     assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/creds/proxy.json"
+
+
+def test_proxies_log_where_control_actors_do_under_their_own_name() -> None:
+    spec = SPECS.gateway(INGRESS, "ingress-abcde", NOW)
+    assert (spec.log_folder, spec.json_logs) == ("/home/logs", True)
+    assert spec.name == "tulle-proxy-ingress-abcde"
