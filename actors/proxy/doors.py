@@ -6,6 +6,7 @@ own and is tried again; the others work.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from ssl import SSLContext
@@ -39,6 +40,7 @@ class Doors:
         self._on_command = on_command
         self._on_lost = on_lost
         self._holder: HolderClient | None = None
+        self._opening = asyncio.Lock()  # two who want one door at once open it once
         self._open: dict[str, tuple[Listener, str]] = {}
 
     @property
@@ -66,15 +68,19 @@ class Doors:
 
     async def open(self, name: str) -> None:
         """Opens `name` ("outbound", "inbound:<port>", "gateway:<port>"), unless it is open."""
-        if name in self._open or self._holder is None:
-            return
-        try:
-            sock = await self._holder.listen(name)
-        except (ListenRefused, ConnectionError, TimeoutError) as error:
-            self.problems[name] = f"{name}: {error}"
-            log.warning("not listening: %s", self.problems[name])
-            return
-        self.problems.pop(name, None)
+        async with self._opening:
+            if name in self._open or (holder := self._holder) is None:
+                return
+            try:
+                sock = await holder.listen(name)
+            except (ListenRefused, ConnectionError, TimeoutError) as error:
+                self.problems[name] = f"{name}: {error}"
+                log.warning("not listening: %s", self.problems[name])
+                return
+            self.problems.pop(name, None)
+            self._start(name, sock)
+
+    def _start(self, name: str, sock: socket.socket) -> None:
         address, port = sock.getsockname()[:2]
         kind, factory = self._protocol(name)
         context = self._context if kind == "inbound" else None
