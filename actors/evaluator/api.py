@@ -265,9 +265,13 @@ class PolicyApi:
             revision=Revision(epoch=self._epoch, number=revision),
             problems=[_warning(sentence) for sentence in self._picture.unreadable],
             leader=self._name,
-            proxies=self._proxies.reports(revision, self._epoch, _now()),
+            proxies=self._proxies.reports(self._newest(), self._epoch, _now()),
         )
         await self._send(reply, answer)
+
+    def _newest(self) -> dict[str, int]:
+        """What a current proxy has of the keys that it holds; none: nothing is published yet."""
+        return self._publisher.newest if self._publisher.revision else {}
 
     async def _send(self, reply: str, answer: Answer) -> None:
         if not reply:

@@ -8,7 +8,6 @@ it is elected serves the API, publishes config and sends heartbeats. What is dec
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -102,9 +101,7 @@ class EvaluatorLife:
 
     async def _watch(self, bucket: Bucket, store: Store) -> None:
         follow = self._follow
-        take: Callable[[Entry], None] = (
-            follow.picture.on_policies if bucket is Bucket.POLICIES else follow.picture.on_registry
-        )
+        take = follow.picture.on_policies if bucket is Bucket.POLICIES else self._on_registry
         count = 0
         async with store.watch() as changes:
             async for change in changes:
@@ -119,6 +116,10 @@ class EvaluatorLife:
                     take(change)
                 self._hand_over_soon()
                 follow.seen.beat()
+
+    def _on_registry(self, entry: Entry) -> None:
+        if (service := self._follow.picture.on_registry(entry)) is not None:
+            self._follow.proxies.on_service(service, _now())
 
     def _hand_over_soon(self) -> None:
         """Once for all entries that arrived together."""

@@ -87,14 +87,19 @@ class Picture:
             self._on_document(entry, policy)
         self._staged.clear()
 
-    def on_registry(self, entry: Entry) -> None:
-        """An entry of bucket `registry`. Workloads come and go without changing the world."""
+    def on_registry(self, entry: Entry) -> ServiceRecord | None:
+        """An entry of bucket `registry`. Workloads come and go without changing the world.
+
+        Returns the service's record, if that is what it is.
+        """
         if keys.parse_key(entry.key).kind is not keys.KeyKind.SERVICE:
-            return
+            return None
+        record = None
         before = self._services.pop(entry.key, None)
         if entry.operation is Operation.PUT:
             try:
-                self._services[entry.key] = service_of(codec.decode(ServiceRecord, entry.value))
+                record = codec.decode(ServiceRecord, entry.value)
+                self._services[entry.key] = service_of(record)
                 self._unreadable.pop(entry.key, None)
             except Undecodable as error:
                 self._unreadable[entry.key] = str(error)
@@ -102,6 +107,7 @@ class Picture:
                     self._services[entry.key] = before
         if self._services.get(entry.key) != before:
             self._world = None
+        return record
 
     def _on_document(self, entry: Entry, policy: Policy | str) -> None:
         self._documents[entry.key] = entry.revision

@@ -1,13 +1,14 @@
 """The evaluator's table of proxies: what each says that it holds, kept from `status.proxy.<id>`.
 
 Pure. Whoever was not heard for `GONE_AFTER` seconds has ended (or lost the bus, and will read all
-it holds when it is back); nobody waits for it.
+it holds when it is back), and so has a sidecar whose workload left the registry; nobody waits for
+it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tulle.bus.messages import ProxyReport, ProxyStatus
+from tulle.bus.messages import ProxyReport, ProxyStatus, ServiceRecord
 
 GONE_AFTER = 6.0
 
@@ -25,17 +26,35 @@ class ProxyTable:
 
     def __init__(self) -> None:
         self._heard: dict[str, Heard] = {}
+        self._workloads: dict[tuple[str, str], frozenset[str]] = {}  # of each service
+        self._ended: dict[str, float] = {}  # its last words may still arrive
 
     def on_status(self, status: ProxyStatus, now: float) -> None:
         """A status came. That of an earlier life of a proxy, overtaken, is ignored."""
+        if status.id in self._ended:
+            return
         before = self._heard.get(status.id)
         if before is None or status.started >= before.status.started:
             self._heard[status.id] = Heard(status, now)
+
+    def on_service(self, service: ServiceRecord, now: float) -> None:
+        """The registry has this record now: the sidecar of a workload that it had has ended."""
+        name = (service.namespace, service.name)
+        before = self._workloads.get(name, frozenset())
+        self._workloads[name] = frozenset(workload.id for workload in service.workloads)
+        for ended in before - self._workloads[name]:
+            self._heard.pop(ended, None)
+            self._ended[ended] = now
+        for present in self._workloads[name]:
+            self._ended.pop(present, None)
 
     def on_time(self, now: float) -> None:
         """Forgets who has ended."""
         self._heard = {
             proxy: heard for proxy, heard in self._heard.items() if now - heard.when < GONE_AFTER
+        }
+        self._ended = {
+            proxy: when for proxy, when in self._ended.items() if now - when < GONE_AFTER
         }
 
     def pending(self, changed: Mapping[str, int], epoch: str) -> list[str]:
@@ -57,9 +76,10 @@ class ProxyTable:
             for problem in heard.status.problems
         ]
 
-    def reports(self, revision: int, epoch: str, now: float) -> list[ProxyReport]:
-        """The table for `tulle status`. `revision`: what all config reflects, 0: not known."""
-        return [_report(heard, revision, epoch, now) for _, heard in sorted(self._heard.items())]
+    def reports(self, newest: Mapping[str, int], epoch: str, now: float) -> list[ProxyReport]:
+        """The table for `tulle status`. `newest`: all keys of bucket config; empty: not known."""
+        wanted = {f"config/{key}": revision for key, revision in newest.items()}
+        return [_report(heard, wanted, epoch, now) for _, heard in sorted(self._heard.items())]
 
 
 def _lacks(status: ProxyStatus, wanted: Mapping[str, int], epoch: str) -> bool:
@@ -69,9 +89,11 @@ def _lacks(status: ProxyStatus, wanted: Mapping[str, int], epoch: str) -> bool:
     return status.epoch != epoch or any(status.holds[key] < revision for key, revision in held)
 
 
-def _report(heard: Heard, revision: int, epoch: str, now: float) -> ProxyReport:
+def _report(heard: Heard, wanted: Mapping[str, int], epoch: str, now: float) -> ProxyReport:
     status = heard.status
-    known = revision > 0 and status.revision > 0
+    known = bool(wanted) and any(key.startswith("config/") for key in status.holds)
+    # Of a key that is not published any more the index tells, which is a key too.
+    has_all = all(revision >= wanted.get(key, 0) for key, revision in status.holds.items())
     return ProxyReport(
         id=status.id,
         role=status.role,
@@ -79,7 +101,7 @@ def _report(heard: Heard, revision: int, epoch: str, now: float) -> ProxyReport:
         service=status.service,
         state=status.state,
         revision=status.revision,
-        current=(status.epoch == epoch and status.revision >= revision) if known else None,
+        current=(status.epoch == epoch and has_all) if known else None,
         listening=status.listening,
         problems=status.problems,
         seconds_since_report=round(now - heard.when, 3),

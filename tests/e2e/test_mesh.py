@@ -80,8 +80,7 @@ def test_apply_opens_a_way_in_and_delete_closes_it(mesh: Mesh, reviews: str) -> 
     assert "created VirtualService default/reviews" in said
     reply = mesh.get("/hello", "reviews.test")
     assert (reply.status, reply.json["path"]) == (200, "/hello")
-    # Who holds none of it learns with the next heartbeat that it lacks nothing.
-    until(lambda: all(proxy.current for proxy in mesh.status().proxies), 10)
+    assert all(proxy.current for proxy in mesh.status().proxies), mesh.status()
 
     mesh.succeed("delete", "--wait", "vs", "reviews")
     assert mesh.get("/hello", "reviews.test").status == 404
@@ -144,12 +143,12 @@ def test_without_its_credential_a_sidecar_serves_nobody(mesh: Mesh, reviews: str
 def test_a_workload_that_ends_is_no_endpoint_any_more(mesh: Mesh) -> None:
     app = mesh.run("brief")
     assert app.end() == 128 + signal.SIGTERM
-    until(lambda: mesh.workloads("brief") == [], 10)
+    assert mesh.workloads("brief") == []
+    assert not [proxy for proxy in mesh.proxies("sidecar") if proxy.service == "brief"]
 
     done = mesh.client("curl", "-s", "-i", "http://brief:9080/")
     assert done.stdout.startswith("HTTP/1.1 503"), done
     assert "x-tulle-reason: no_endpoints" in done.stdout.lower()
-    until(lambda: not [p for p in mesh.proxies("sidecar") if p.service == "brief"], 15)
 
 
 def test_a_workload_whose_run_is_killed_is_taken_back(mesh: Mesh) -> None:

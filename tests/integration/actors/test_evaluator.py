@@ -287,10 +287,14 @@ async def test_the_status_says_who_is_current(
 ) -> None:
     answer = await client.apply(GATEWAY)
     assert answer.revision is not None
-    number, epoch = answer.revision.number, answer.revision.epoch
+    key, epoch = f"config/{keys.gateway('ingress')}", answer.revision.epoch
+    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    entry = await store.get(keys.gateway("ingress"))
+    assert entry is not None
+    newest = entry.revision
     connection = await bus.connect(Role.PROXY)
-    await FakeProxy(connection, bus, "a").say(epoch=epoch, revision=number)
-    await FakeProxy(connection, bus, "b").say(epoch=epoch, revision=number - 1)
+    await FakeProxy(connection, bus, "a").say(epoch=epoch, holds={key: newest})
+    await FakeProxy(connection, bus, "b").say(epoch=epoch, holds={key: newest - 1})
     await FakeProxy(connection, bus, "c").say()
     await connection.flush()
     async with asyncio.timeout(5):

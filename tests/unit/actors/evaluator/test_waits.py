@@ -1,4 +1,4 @@
-"""Who is waited for, what is said meanwhile, and what `tulle status` shows."""
+"""Who is waited for, and what is said meanwhile."""
 
 from tulle.actors.evaluator.proxies import GONE_AFTER, ProxyTable
 from tulle.actors.evaluator.waits import Wait
@@ -40,7 +40,7 @@ def test_who_has_ended_is_not_waited_for() -> None:
 
 def test_an_earlier_life_is_ignored() -> None:
     proxies = table(status("p", started=2.0, revision=2), status("p", started=1.0, revision=1))
-    assert [report.revision for report in proxies.reports(2, "e", 0.0)] == [2]
+    assert [report.revision for report in proxies.reports({}, "e", 0.0)] == [2]
 
 
 def test_a_wait_tells_who_is_pending_once_a_second_until_all_have_it() -> None:
@@ -63,16 +63,3 @@ def test_a_wait_ends_in_time_and_says_that_it_is_committed() -> None:
     last = wait.next_answer(proxies, 3.0)
     assert last is not None and last.done and not last.ok and last.pending == ["p"]
     assert last.problems[-1].message.startswith("committed, and not applied within 3 s by p")
-
-
-def test_current_is_not_known_until_both_sides_said_a_revision() -> None:
-    proxies = table(
-        status("a", revision=7),
-        status("b", revision=6),
-        status("c"),
-        status("d", revision=9, epoch="f"),
-    )
-    known = {report.id: report.current for report in proxies.reports(7, "e", 1.0)}
-    assert known == {"a": True, "b": False, "c": None, "d": False}
-    assert {report.current for report in proxies.reports(0, "e", 1.0)} == {None}
-    assert {report.seconds_since_report for report in proxies.reports(0, "e", 1.0)} == {1.0}
