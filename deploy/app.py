@@ -23,14 +23,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def environment(
-    inherited: Mapping[str, str], proxy: str, ports: Mapping[str, str]
+    inherited: Mapping[str, str], workload: str, proxy: str, ports: Mapping[str, str]
 ) -> dict[str, str]:
-    """The app's environment: `proxy` (a URL) for plain HTTP, in both cases: curl reads only
-    the lower one, others only the upper."""
+    """The app's environment: its workload's id, and `proxy` (a URL) for plain HTTP.
+
+    In both cases: curl reads only the lower one, others only the upper. Node reads them since 24,
+    when told to. Java has no option for a proxy's credentials (tried: http.proxyUser is ignored).
+    """
     env = {key: value for key, value in inherited.items() if key.lower() not in _INHERITED}
     for name, value in (("http_proxy", proxy), ("no_proxy", "localhost,127.0.0.1")):
         env[name] = env[name.upper()] = value
-    return env | dict(ports)
+    return env | {"NODE_USE_ENV_PROXY": "1", "TULLE_WORKLOAD": workload} | dict(ports)
 
 
 def reserve_port(number: int) -> socket.socket:
@@ -82,6 +85,13 @@ class App:
             loop.remove_reader(descriptor)
             os.close(descriptor)
         return self._status()
+
+    def stopped_by(self) -> int:
+        """The signal that has stopped it since this was asked last; 0: none."""
+        if self._process.returncode is not None:
+            return 0
+        result = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        return result.si_status if result is not None else 0
 
     def send(self, number: int) -> None:
         """Sends a signal to the whole group; nothing once it was reaped."""

@@ -45,6 +45,7 @@ from tulle.deploy.ports import PortArgument, with_app
 from tulle.deploy.ports import environment as port_variables
 from tulle.deploy.run_options import RunOptions
 from tulle.deploy.settings import Settings
+from tulle.deploy.terminal import WANTED, Terminal
 from tulle.deploy.workload import Sockets, Workload, connected
 
 ADDRESS = "127.0.0.1"
@@ -121,6 +122,7 @@ class _Run:
         self._events: asyncio.Queue[Event | Failure] = asyncio.Queue(1000)
         self._tasks: set[asyncio.Task[None]] = set()
         self._app: App | None = None
+        self._terminal = Terminal()
         self._outbound = 0
         self._leaving = False
         self._holder_path = str(home.run / f"{secrets.token_hex(4)}.sock")
@@ -133,6 +135,7 @@ class _Run:
         loop = asyncio.get_running_loop()
         for number in FORWARDED:
             loop.add_signal_handler(number, self._events.put_nowait, Signal(number))
+        loop.add_signal_handler(signal.SIGCHLD, self._app_changed)
         await self._holder.start()
         try:
             self._do(self._begin())
@@ -157,6 +160,7 @@ class _Run:
             self._leaving = True
             if self._app is not None:
                 self._app.kill()  # nothing is left of it but after a failure
+            self._terminal.take_back()
             await self._workload.gone()
 
     def _perform(self, effect: Effect) -> None:
@@ -209,7 +213,9 @@ class _Run:
     def _start_app(self) -> None:
         user = f"{self._workload.id}:{self._workload.credential}"
         proxy = f"http://{user}@{ADDRESS}:{self._outbound}"
-        env = environment(settings.inherited(), proxy, port_variables(self._ports))
+        env = environment(
+            settings.inherited(), self._workload.id, proxy, port_variables(self._ports)
+        )
         self._reserved.close()
         self._app = App(self._options.command, env)
         self._do(self._watch(self._app))
@@ -248,6 +254,16 @@ class _Run:
     def _send(self, number: int) -> None:
         if self._app is not None:
             self._app.send(number)
+
+    def _app_changed(self) -> None:
+        """It was stopped, maybe: it gets the terminal if it wants it, and goes on."""
+        if self._app is None:
+            return
+        number = self._app.stopped_by()
+        if number in WANTED and self._terminal.lend(self._app.pid):
+            self._send(signal.SIGCONT)
+        elif number == signal.SIGTSTP and self._terminal.lent:
+            self._send(signal.SIGCONT)  # Ctrl-Z: no shell would know how to wake it
 
     def _sidecar_lost(self, proxy: str) -> None:
         if not self._leaving:

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,7 @@ async def test_it_asks_for_a_sidecar_and_starts_the_app_behind_it(
     assert env["HTTP_PROXY"] == env["http_proxy"]
     assert env["no_proxy"] == env["NO_PROXY"] == "localhost,127.0.0.1"
     assert "ALL_PROXY" not in env
+    assert env["TULLE_WORKLOAD"] == "w1"
 
 
 @pytest.mark.asyncio
@@ -168,6 +172,70 @@ async def test_signals_reach_the_app(root: Path, supervisor: FakeSupervisor) -> 
         process.send_signal(signal.SIGHUP)
         assert await line_of(process) == "hup\n"
         assert await process.wait() == 5
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A process and the other end of its terminal."""
+
+    process: asyncio.subprocess.Process
+    fd: int
+
+    def read(self) -> bytes:
+        """What was shown; nobody has the terminal open any more."""
+        shown = b""
+        with contextlib.suppress(OSError):  # so a terminal says that it ended
+            while more := os.read(self.fd, 4096):
+                shown += more
+        return shown
+
+
+@contextlib.asynccontextmanager
+async def in_terminal(root: Path, *arguments: str) -> AsyncIterator[Terminal]:
+    """A `tulle run` in a terminal of its own."""
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tulle.deploy.cli", "run", *arguments),
+        env={**os.environ, "TULLE_HOME": str(root)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield Terminal(process, ours)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        os.close(ours)
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_reads_the_terminal_gets_it(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    script = "read word && kill -TSTP $$ && read other; echo got:$word:$other; exit 5"
+    async with in_terminal(root, "sleep", "--", "sh", "-c", script) as terminal:
+        os.write(terminal.fd, b"hello\nagain\n")
+        assert await terminal.process.wait() == 5
+        assert b"got:hello:again" in terminal.read()
+
+
+@pytest.mark.asyncio
+async def test_ctrl_c_ends_an_app_in_order_that_never_reads_the_terminal(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with in_terminal(root, *server()) as terminal:
+        await supervisor.until("ready")
+        os.write(terminal.fd, b"\x03")
+        assert await terminal.process.wait() == 128 + signal.SIGINT
+
+    order = [said for said in supervisor.said if said in ("deregister", "drain_inbound", "gone")]
+    assert order == ["deregister", "drain_inbound", "gone"]
 
 
 @pytest.mark.asyncio
