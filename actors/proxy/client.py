@@ -10,7 +10,8 @@ from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.wheel import NOT_ARMED, Wheel
 from tulle.actors.proxy.wire.compose import CLOSE_LINE, local_reply
-from tulle.actors.proxy.wire.request import RequestHead, RequestReader
+from tulle.actors.proxy.wire.request import RequestReader
+from tulle.actors.proxy.wire.request_head import RequestHead
 from tulle.policies.reasons import REQUEST_TIMEOUT, Reason
 
 HEAD_SECONDS: Final = 60.0

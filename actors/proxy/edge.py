@@ -15,7 +15,7 @@ from tulle.actors.proxy.spec import ProxySpec
 from tulle.actors.proxy.stats import Reporter, Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
-from tulle.actors.proxy.wire.request import PEER_HEADER
+from tulle.actors.proxy.wire.request_head import PEER_HEADER
 
 
 @dataclass(frozen=True, slots=True)

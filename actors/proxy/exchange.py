@@ -4,14 +4,14 @@ Between a `ClientConnection` and an `UpstreamConnection`; callbacks only, no cor
 of its own. What an edge decides, it tells by one call: `forward`, `refuse`, or `park` for later.
 """
 
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tulle.actors.proxy.cluster import Cluster
-from tulle.actors.proxy.pool import Endpoint
+from tulle.actors.proxy.sending import Sending
 from tulle.actors.proxy.stats import Recorder
-from tulle.actors.proxy.upstream import UpstreamConnection
-from tulle.actors.proxy.wire.body import CHUNKED, LAST_CHUNK, chunk_head
+from tulle.actors.proxy.wire.body import LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
     CLOSE_LINE,
@@ -21,86 +21,40 @@ from tulle.actors.proxy.wire.compose import (
     request_head,
     response_head,
 )
-from tulle.actors.proxy.wire.request import RequestHead
-from tulle.actors.proxy.wire.response import ResponseHead
-from tulle.policies.reasons import (
-    IDLE_TIMEOUT,
-    PENDING_OVERFLOW,
-    ROUTE_TIMEOUT,
-    UPSTREAM_PROTOCOL,
-    UPSTREAM_RESET,
-    Reason,
-)
+from tulle.actors.proxy.wire.request_head import RequestHead
+from tulle.actors.proxy.wire.response_head import ResponseHead
+from tulle.policies.reasons import IDLE_TIMEOUT, ROUTE_TIMEOUT, UPSTREAM_PROTOCOL, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tulle.actors.proxy.client import ClientConnection
 
 IDLE_SECONDS: Final = 300.0  # without a byte from either side
-ENDPOINTS_TRIED: Final = 3
-RETRIES: Final = 2  # on another connection, when an idle one turned out to be closed
 DISCARDED_BYTES: Final = 65_536  # of a request that was answered before its end
 
-# What may be sent twice (RFC 9110, 9.2.2).
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _CRLF: Final = b"\r\n"
 _NEVER: Final = float("inf")
 
 
-class Exchange:
-    """One request and its response. The sink of the upstream's reader."""
+class Exchange(Sending):
+    """One request and its response. `status` is 0 until a response has begun."""
 
-    __slots__ = (
-        "__dict__",  # for what only few exchanges need; its first values are in the class
-        "_request",
-        "_response_keeps",
-        "client",
-        "cluster",
-        "endpoint",
-        "head",
-        "keep",
-        "recorder",
-        "request_done",
-        "response_done",
-        "started",
-        "status",
-        "touched",
-        "upstream",
-    )
+    __slots__ = ("_response_keeps", "keep", "response_done", "started", "status", "touched")
 
-    cluster: Cluster
-    _request: bytes
     _response_keeps: bool
 
-    answered = False  # a byte of a response came, and it was not all
-    _pending: list[bytes] = []  # noqa: RUF012 - of the request, not yet written; never changed here
     _out: list[bytes] = []  # noqa: RUF012 - of the response, not yet written; never changed here
-    _sent_body = False
     _chunk_response = False
-    _retries = 0
-    _tried: tuple[Endpoint, ...] = ()
     _parked: "Callable[[Exchange], None] | None" = None
     _deadline = _NEVER
     _deadline_reason = ROUTE_TIMEOUT
-    _later = False  # it is not sent in the very read that brought it
 
     def __init__(self, client: "ClientConnection", head: RequestHead, recorder: Recorder) -> None:
-        self.client = client
-        self.head = head
-        self.recorder = recorder
+        super().__init__(client, head, recorder)
         self.started = monotonic()
         self.touched = client.wheel.now
-        self.endpoint: Endpoint | None = None
-        self.upstream: UpstreamConnection | None = None
         self.response_done = False
-        self.status = 0  # 0: no response has begun
+        self.status = 0
         self.keep = False  # the client's connection, after this
-        if head.length:
-            self.request_done = False
-            self._pending = []
-        else:
-            self.request_done = True
 
     # What the edge decides.
 
@@ -119,10 +73,10 @@ class Exchange:
         self.recorder = recorder or cluster.unrouted
         if not self.head.authority:  # HTTP/1.0 may lack it, HTTP/1.1 upstream may not
             self.head.authority = cluster.config.host.encode()
-        self._request = request_head(self.head, added)
+        self.request = request_head(self.head, added)
         if timeout is not None:
             self._limit(timeout, ROUTE_TIMEOUT)
-        if not self._try():
+        if not self.send():
             self.refuse(cluster.refusal)
 
     def park(self, seconds: float, reason: Reason, forget: "Callable[[Exchange], None]") -> None:
@@ -132,19 +86,19 @@ class Exchange:
         """
         self._parked = forget
         self._limit(seconds, reason)
-        self._hold_body()
+        self.hold_body()
 
     def unpark(self) -> None:
         """The edge decides now."""
         self._parked = None
         self._deadline = _NEVER
-        self._later = True
+        self.later()
 
     def refuse(self, reason: Reason) -> None:
         """Answers locally, or ends the connection when the answer has begun."""
         if self.response_done:
             return
-        self._drop_upstream()
+        self._drop()
         self._count_flagged(self.status or reason.status, reason.flag)
         self.response_done = True
         if self.status:
@@ -166,35 +120,21 @@ class Exchange:
         if self.response_done:
             return
         self.touched = self.client.wheel.now
-        if self.head.length == CHUNKED:
-            self._pending += (chunk_head(len(data)), data, _CRLF)
-        else:
-            self._pending.append(data)
+        self.add_body(data)
 
     def on_request_end(self) -> None:
         """The request is complete."""
         self.request_done = True
         if self.response_done:
             self.client.finished(self)
-        elif self.head.length == CHUNKED:
-            self._pending.append(LAST_CHUNK)
-
-    def flush_request(self) -> None:
-        """Writes what is pending, in one go; holds the client back while nothing can be written."""
-        upstream = self.upstream
-        if upstream is None:
-            self._hold_body()
-        elif self._pending:
-            pending, self._pending = self._pending, []
-            if len(pending) > 1 or pending[0] is not self._request:
-                self._sent_body = True
-            self.client.outbox.write(upstream.transport, pending)
+        else:
+            self.end_body()
 
     def abandon(self) -> None:
         """The client is gone."""
         if not self.response_done:
             self.response_done = True
-            self._drop_upstream()
+            self._drop()
             self._count_flagged(self.status, "DC")
 
     def client_full(self, full: bool) -> None:
@@ -218,37 +158,7 @@ class Exchange:
         self.refuse(self._deadline_reason if now >= self._deadline else IDLE_TIMEOUT)
         return None
 
-    # From the endpoint.
-
-    def connected(self, upstream: UpstreamConnection) -> None:
-        """A connection for this request."""
-        self._send(upstream)
-
-    def connect_failed(self, reason: Reason) -> None:
-        """No connection to this endpoint: tries another one."""
-        endpoint = self.endpoint
-        assert endpoint is not None
-        endpoint.active -= 1
-        self.endpoint = None
-        self._tried += (endpoint,)
-        if len(self._tried) >= ENDPOINTS_TRIED or not self._try():
-            self.refuse(reason)
-
     # From the upstream connection.
-
-    def upstream_lost(self) -> None:
-        """The connection ended before the response did."""
-        upstream, self.upstream = self.upstream, None
-        assert upstream is not None
-        if self._may_retry(upstream):
-            self._retries += 1
-            self._wait()
-        else:
-            self.refuse(UPSTREAM_RESET)
-
-    def upstream_full(self, full: bool) -> None:
-        """The upstream's write buffer is over its mark, or under it again."""
-        self.client.hold_body(full)
 
     def flush_response(self) -> None:
         """Writes what one read of the upstream brought."""
@@ -320,73 +230,17 @@ class Exchange:
         upstream.let_go(self._response_keeps and self.request_done)
         self.client.finished(self)
 
-    def _try(self) -> bool:
-        """Takes an endpoint that was not tried yet; False when there is none."""
-        endpoint = self.cluster.pick(self._tried)
-        if endpoint is None:
-            return False
-        self.endpoint = endpoint
-        endpoint.active += 1
-        if endpoint.recorder is not None:
-            self.recorder = endpoint.recorder
-        if endpoint.idle:
-            self._send(endpoint.idle.pop())
-        else:
-            self._wait()
-        return True
-
-    def _wait(self) -> None:
-        assert self.endpoint is not None
-        if self.endpoint.wait(self):
-            self._later = True
-            self._hold_body()
-        else:
-            self.refuse(PENDING_OVERFLOW)
-
-    def _send(self, upstream: UpstreamConnection) -> None:
-        self.upstream = upstream
-        upstream.exchange = self
-        upstream.reader.expect(self, self.head.method)
-        if not self.head.length:
-            self.client.outbox.write(upstream.transport, self._request)
-            return
-        self._pending.insert(0, self._request)  # written with the body's first piece
-        if self._later:
-            self.flush_request()
-            self.client.hold_body(False)
-
-    def _may_retry(self, upstream: UpstreamConnection) -> bool:
-        # An idle connection may be closed by its server at the moment that it is used.
-        return (
-            upstream.reused
-            and self._retries < RETRIES
-            and not self.answered
-            and not self._sent_body
-            and self.head.method in _IDEMPOTENT
-        )
-
-    def _drop_upstream(self) -> None:
+    def _drop(self) -> None:
         """Frees everything on the upstream's side."""
         if self._parked is not None:
             forget, self._parked = self._parked, None
             forget(self)
-        upstream, endpoint = self.upstream, self.endpoint
-        self.upstream = self.endpoint = None
-        if endpoint is not None:
-            endpoint.active -= 1
-            endpoint.forget(self)
-        if upstream is not None:
-            upstream.let_go(keep=False)
-        self._pending = []
+        self.drop()
         self._out = []
 
     def _limit(self, seconds: float, reason: Reason) -> None:
         self._deadline = self.client.limit(seconds)
         self._deadline_reason = reason
-
-    def _hold_body(self) -> None:
-        if not self.request_done or self._pending:
-            self.client.hold_body(True)
 
     def _may_keep(self) -> bool:
         return self.head.keep_alive and not self.client.edge.draining

@@ -4,7 +4,7 @@ from tulle.actors.proxy.client import ClientConnection, forwarded_line
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
-from tulle.actors.proxy.wire.request import FORWARDED_FOR, FORWARDED_PROTO, RequestHead
+from tulle.actors.proxy.wire.request_head import FORWARDED_FOR, FORWARDED_PROTO, RequestHead
 from tulle.policies.decide.route import Chooser
 from tulle.policies.reasons import NO_GATEWAY, ROUTE_NOT_FOUND
 

@@ -10,7 +10,7 @@ from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.stats import Recorder
-from tulle.actors.proxy.wire.request import PEER_HEADER
+from tulle.actors.proxy.wire.request_head import PEER_HEADER
 from tulle.policies.config import Cluster as ClusterConfig
 
 Identify = Callable[[asyncio.BaseTransport], str | None]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from tulle.actors.proxy.wire.request import REQUEST_ID, TRACEPARENT, RequestHead
+from tulle.actors.proxy.wire.request_head import REQUEST_ID, TRACEPARENT, RequestHead
 
 TRACESTATE: Final = b"tracestate"
 

@@ -7,8 +7,8 @@ from tulle.actors.proxy.wheel import NOT_ARMED
 from tulle.actors.proxy.wire.response import ResponseReader
 
 if TYPE_CHECKING:
-    from tulle.actors.proxy.exchange import Exchange
     from tulle.actors.proxy.pool import Endpoint
+    from tulle.actors.proxy.sending import Sending
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -33,7 +33,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, endpoint: "Endpoint", generation: int) -> None:
         self.endpoint = endpoint
         self.generation = generation  # of the identity that it was made with
-        self.exchange: Exchange | None = None
+        self.exchange: Sending | None = None
         self.reader = ResponseReader()
         self.reused = False
         self.idle_since = 0.0

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-from tulle.actors.proxy.wire.request import RequestHead, RequestReader
-from tulle.actors.proxy.wire.response import ResponseHead, ResponseReader
+from tulle.actors.proxy.wire.request import RequestReader
+from tulle.actors.proxy.wire.request_head import RequestHead
+from tulle.actors.proxy.wire.response import ResponseReader
+from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.reasons import Reason
 
 

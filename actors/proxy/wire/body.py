@@ -5,7 +5,6 @@ of the sender's framing (extensions, trailers, odd sizes) reaches the next party
 """
 
 import re
-from enum import IntEnum
 from typing import Final
 
 from tulle.actors.proxy.wire.head import Refused
@@ -50,11 +49,11 @@ def chunk_head(size: int) -> bytes:
     return b"%x\r\n" % size
 
 
-class _Phase(IntEnum):
-    SIZE = 0
-    DATA = 1
-    DATA_END = 2
-    TRAILERS = 3
+# Phases. Not an enum: its members cost a search per look.
+_SIZE: Final = 0
+_DATA: Final = 1
+_DATA_END: Final = 2
+_TRAILERS: Final = 3
 
 
 class ChunkReader:
@@ -63,7 +62,7 @@ class ChunkReader:
     __slots__ = ("_extension", "_held", "_left", "_phase", "_trailer")
 
     def __init__(self) -> None:
-        self._phase = _Phase.SIZE
+        self._phase = _SIZE
         self._held = b""  # the beginning of a line
         self._left = 0
         self._extension = 0
@@ -76,14 +75,14 @@ class ChunkReader:
             data, self._held = self._held + data, b""
         at = 0
         while True:
-            if self._phase is _Phase.DATA:
+            if self._phase == _DATA:
                 if piece := data[at : at + self._left]:
                     pieces.append(piece)
                     at += len(piece)
                     self._left -= len(piece)
                 if self._left:
                     return _joined(pieces), None
-                self._phase = _Phase.DATA_END
+                self._phase = _DATA_END
             end = data.find(_CRLF, at)
             if end < 0:
                 self._hold(data[at:])
@@ -93,19 +92,19 @@ class ChunkReader:
             at = end + 2
 
     def _hold(self, line: bytes) -> None:
-        limit = TRAILER_BYTES if self._phase is _Phase.TRAILERS else LINE_BYTES
-        if len(line) > limit or (self._phase is _Phase.DATA_END and len(line) > 1):
+        limit = TRAILER_BYTES if self._phase == _TRAILERS else LINE_BYTES
+        if len(line) > limit or (self._phase == _DATA_END and len(line) > 1):
             raise Refused(BAD_REQUEST, "a chunk's line is too long")
         self._held = line
 
     def _line(self, line: bytes) -> bool:
         """Takes one line; True when it was the body's last."""
-        if self._phase is _Phase.SIZE:
+        if self._phase == _SIZE:
             self._size_line(line)
-        elif self._phase is _Phase.DATA_END:
+        elif self._phase == _DATA_END:
             if line:
                 raise Refused(BAD_REQUEST, "a chunk is longer than its size")
-            self._phase = _Phase.SIZE
+            self._phase = _SIZE
         else:
             return self._trailer_line(line)
         return False
@@ -118,7 +117,7 @@ class ChunkReader:
         if self._extension > EXTENSION_BYTES:
             raise Refused(BAD_REQUEST, "too many chunk extensions")
         self._left = int(match[1], 16)
-        self._phase = _Phase.DATA if self._left else _Phase.TRAILERS
+        self._phase = _DATA if self._left else _TRAILERS
 
     def _trailer_line(self, line: bytes) -> bool:
         self._trailer += len(line)

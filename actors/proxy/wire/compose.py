@@ -3,8 +3,8 @@
 from http import HTTPStatus
 from typing import Final
 
-from tulle.actors.proxy.wire.request import RequestHead
-from tulle.actors.proxy.wire.response import ResponseHead
+from tulle.actors.proxy.wire.request_head import RequestHead
+from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.reasons import CREDENTIAL_MISSING, REASON_HEADER, Reason
 
 _pair: Final = b": ".join

@@ -8,46 +8,11 @@ from typing import Final, Protocol
 
 import httptools
 
-from tulle.actors.proxy.wire.body import CHUNKED, ChunkReader, parse_length, require_chunked
-from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused, named_by_connection
+from tulle.actors.proxy.wire.body import ChunkReader
+from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
 from tulle.actors.proxy.wire.known import KnownLines
-from tulle.actors.proxy.wire.target import NO_AUTHORITY, Authority, parse_authority, split_target
-from tulle.policies.reasons import (
-    BAD_REQUEST,
-    CONNECT_NOT_SUPPORTED,
-    HOST_MISSING,
-    HOST_REPEATED,
-    UPGRADE_NOT_SUPPORTED,
-    Reason,
-)
-
-PEER_HEADER: Final = b"x-tulle-peer"
-FORWARDED_FOR: Final = b"x-forwarded-for"
-FORWARDED_PROTO: Final = b"x-forwarded-proto"
-REQUEST_ID: Final = b"x-request-id"
-TRACEPARENT: Final = b"traceparent"
-
-_OURS: Final = b"x-tulle-"
-# Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
-_DROPPED: Final = frozenset(
-    {
-        b"connection",
-        b"content-length",
-        b"host",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-forwarded-client-cert",
-    }
-)
-# Forwarded, and looked at by edges.
-_PASSED: Final = frozenset({b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT})
-_NOTED: Final = _DROPPED | _PASSED
+from tulle.actors.proxy.wire.request_head import RequestHead, is_noted, read_head
+from tulle.policies.reasons import CONNECT_NOT_SUPPORTED, UPGRADE_NOT_SUPPORTED, Reason
 
 _known: Final = KnownLines()
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
@@ -55,7 +20,6 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATC
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
-_VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -63,49 +27,6 @@ _FIXED: Final = 1
 _CHUNKED: Final = 2
 _HELD: Final = 3  # until proceed()
 _DEAD: Final = 4
-
-
-class RequestHead:
-    """A request that may be forwarded: its framing is sound and its Host is one.
-
-    `headers` are those to forward, names in lower case; `noted` the values of those that an edge
-    may ask for, by name. `path` is the target in origin form; `authority` the bytes that name the
-    host, empty only in HTTP/1.0; `length` the body's bytes or CHUNKED.
-    """
-
-    __slots__ = (
-        "authority",
-        "headers",
-        "host",
-        "keep_alive",
-        "length",
-        "method",
-        "minor",
-        "noted",
-        "path",
-        "sized",
-    )
-
-    def __init__(self, method: bytes, minor: int, headers: Headers) -> None:
-        self.method = method
-        self.minor = minor
-        self.headers = headers
-        self.noted: dict[bytes, list[bytes]] = {}
-        self.path = b""
-        self.authority = b""
-        self.host: Authority = NO_AUTHORITY
-        self.length = 0
-        self.sized = False  # a Content-Length was there, if only 0
-        self.keep_alive = minor == 1
-
-    def first(self, name: bytes) -> bytes | None:
-        """The first value of the noted header `name`."""
-        values = self.noted.get(name)
-        return values[0] if values is not None else None
-
-    def drop(self, names: set[bytes]) -> None:
-        """Forwards no header of `names`."""
-        self.headers[:] = [pair for pair in self.headers if pair[0] not in names]
 
 
 class RequestSink(Protocol):
@@ -175,7 +96,7 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         rest = self._take_head(data)
         if rest is None:
             return b""
-        head = self._finish_head()
+        head = read_head(self._start, self._headers, self._aside)
         length = self._left = head.length
         if length:
             self._phase = _FIXED if length > 0 else _CHUNKED
@@ -230,74 +151,13 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         return True
 
     def _is_aside(self, name: bytes) -> bool:
-        return name in _NOTED or name.startswith(_OURS)
+        return is_noted(name)
 
     def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
         self._start = start.split(b" ")
         self._headers = headers
         self._aside = aside
 
-    def _finish_head(self) -> RequestHead:
-        # llhttp has checked each part; it lets more than one space pass, we don't.
-        start = self._start
-        if len(start) != 3 or not start[1] or start[2] not in _VERSIONS:
-            raise Refused(BAD_REQUEST, "not a request line of HTTP/1.1")
-        method, target, version = start
-        head = RequestHead(method, _VERSIONS[version], self._headers)
-        noted = self._aside
-        if len(noted) == 1 and noted[0][0] == b"host":
-            authority = noted[0][1]
-        else:
-            authority = _apply_noted(head, noted)
-        if target[0] != 0x2F or b"#" in target:
-            # An absolute target's authority replaces Host (RFC 9112, 3.2.2).
-            named, target = split_target(method, target)
-            authority = authority if named is None else named
-        head.path = target
-        if authority:
-            head.authority = authority
-            head.host = parse_authority(authority)
-        elif head.minor:
-            raise Refused(HOST_MISSING)
-        return head
-
     def _refuse_upgrade(self) -> None:
         connect = self._parser.get_method() == b"CONNECT"
         raise Refused(CONNECT_NOT_SUPPORTED if connect else UPGRADE_NOT_SUPPORTED)
-
-
-def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
-    """Reads framing, Host and connection options into `head`; the value of Host."""
-    values = head.noted
-    for name, value in noted:
-        values.setdefault(name, []).append(value)
-        if name in _PASSED:
-            head.headers.append((name, value))
-    lengths = values.get(b"content-length")
-    codings = values.get(b"transfer-encoding")
-    if codings is not None:
-        if lengths is not None:
-            raise Refused(BAD_REQUEST, "both Content-Length and Transfer-Encoding")
-        require_chunked(codings[0], head.minor, len(codings) > 1)
-        head.length = CHUNKED
-    elif lengths is not None:
-        head.length = parse_length(lengths[0], None if len(lengths) == 1 else 0)
-        head.sized = True
-    if (options := values.get(b"connection")) is not None:
-        _apply_connection(head, options)
-    hosts = values.get(b"host", ())
-    if len(hosts) > 1:
-        raise Refused(HOST_REPEATED)
-    if not hosts and head.minor:
-        raise Refused(HOST_MISSING)
-    return hosts[0] if hosts else b""
-
-
-def _apply_connection(head: RequestHead, values: list[bytes]) -> None:
-    options = named_by_connection(values)
-    closes = b"close" in options
-    head.keep_alive = not closes and (head.minor == 1 or b"keep-alive" in options)
-    if options - {b"close", b"keep-alive"}:
-        head.drop(options)
-        for name in options & _PASSED:
-            head.noted.pop(name, None)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.wire_sinks import Requests
 from tulle.actors.proxy.trace import Tracer
-from tulle.actors.proxy.wire.request import RequestHead
+from tulle.actors.proxy.wire.request_head import RequestHead
 
 PARENT = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
 ID = re.compile(rb"x-request-id: [0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}")

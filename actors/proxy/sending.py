@@ -1,0 +1,209 @@
+"""The way of a request to an endpoint: picked, waited for, written, tried again elsewhere.
+
+One half of an `Exchange`; the other, the answer and the client, is in exchange.py.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
+
+from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.pool import Endpoint
+from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.upstream import UpstreamConnection
+from tulle.actors.proxy.wire.body import CHUNKED, LAST_CHUNK, chunk_head
+from tulle.actors.proxy.wire.request_head import RequestHead
+from tulle.actors.proxy.wire.response_head import ResponseHead
+from tulle.policies.reasons import PENDING_OVERFLOW, UPSTREAM_RESET, Reason
+
+if TYPE_CHECKING:
+    from tulle.actors.proxy.client import ClientConnection
+
+ENDPOINTS_TRIED: Final = 3
+RETRIES: Final = 2  # on another connection, when an idle one turned out to be closed
+
+# What may be sent twice (RFC 9110, 9.2.2).
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_CRLF: Final = b"\r\n"
+
+
+class Sending(ABC):
+    """A request on its way. `request` is its head as it goes upstream."""
+
+    __slots__ = (
+        "__dict__",  # for what only few requests need; its first values are in the class
+        "client",
+        "cluster",
+        "endpoint",
+        "head",
+        "recorder",
+        "request",
+        "request_done",
+        "upstream",
+    )
+
+    cluster: Cluster
+    request: bytes
+
+    answered = False  # a byte of a response came, and it was not all
+    _pending: list[bytes] = []  # noqa: RUF012 - not yet written; never changed here
+    _sent_body = False
+    _retries = 0
+    _tried: tuple[Endpoint, ...] = ()
+    _later = False  # it is not sent in the very read that brought it
+
+    def __init__(self, client: "ClientConnection", head: RequestHead, recorder: Recorder) -> None:
+        self.client = client
+        self.head = head
+        self.recorder = recorder
+        self.endpoint: Endpoint | None = None
+        self.upstream: UpstreamConnection | None = None
+        if head.length:
+            self.request_done = False
+            self._pending = []
+        else:
+            self.request_done = True
+
+    @abstractmethod
+    def refuse(self, reason: Reason) -> None:
+        """Answers locally."""
+
+    # As the sink of the upstream's reader.
+
+    @abstractmethod
+    def on_informational(self, head: ResponseHead) -> None: ...
+    @abstractmethod
+    def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None: ...
+    @abstractmethod
+    def on_data(self, data: bytes) -> None: ...
+    @abstractmethod
+    def on_end(self) -> None: ...
+    @abstractmethod
+    def on_flaw(self, detail: str) -> None: ...
+    @abstractmethod
+    def flush_response(self) -> None: ...
+
+    # From the client.
+
+    def add_body(self, data: bytes) -> None:
+        """A piece of the body; `flush_request` follows."""
+        if self.head.length == CHUNKED:
+            self._pending += (chunk_head(len(data)), data, _CRLF)
+        else:
+            self._pending.append(data)
+
+    def end_body(self) -> None:
+        """The body is complete; `flush_request` follows."""
+        if self.head.length == CHUNKED:
+            self._pending.append(LAST_CHUNK)
+
+    def flush_request(self) -> None:
+        """Writes what is pending, in one go; holds the client back while nothing can be written."""
+        upstream = self.upstream
+        if upstream is None:
+            self.hold_body()
+        elif self._pending:
+            pending, self._pending = self._pending, []
+            if len(pending) > 1 or pending[0] is not self.request:
+                self._sent_body = True
+            self.client.outbox.write(upstream.transport, pending)
+
+    def hold_body(self) -> None:
+        """Reads no more of the body until there is a connection for it."""
+        if not self.request_done or self._pending:
+            self.client.hold_body(True)
+
+    def later(self) -> None:
+        """From now on the request is not sent in the very read that brought it."""
+        self._later = True
+
+    # From the endpoint.
+
+    def connected(self, upstream: UpstreamConnection) -> None:
+        """A connection for this request."""
+        self._send(upstream)
+
+    def connect_failed(self, reason: Reason) -> None:
+        """No connection to this endpoint: tries another one."""
+        endpoint = self.endpoint
+        assert endpoint is not None
+        endpoint.active -= 1
+        self.endpoint = None
+        self._tried += (endpoint,)
+        if len(self._tried) >= ENDPOINTS_TRIED or not self.send():
+            self.refuse(reason)
+
+    # From the upstream connection.
+
+    def upstream_lost(self) -> None:
+        """The connection ended before the response did."""
+        upstream, self.upstream = self.upstream, None
+        assert upstream is not None
+        if self._may_retry(upstream):
+            self._retries += 1
+            self._wait()
+        else:
+            self.refuse(UPSTREAM_RESET)
+
+    def upstream_full(self, full: bool) -> None:
+        """The upstream's write buffer is over its mark, or under it again."""
+        self.client.hold_body(full)
+
+    # From the other half.
+
+    def send(self) -> bool:
+        """Sends to an endpoint that was not tried yet; False when there is none."""
+        endpoint = self.cluster.pick(self._tried)
+        if endpoint is None:
+            return False
+        self.endpoint = endpoint
+        endpoint.active += 1
+        if endpoint.recorder is not None:
+            self.recorder = endpoint.recorder
+        if endpoint.idle:
+            self._send(endpoint.idle.pop())
+        else:
+            self._wait()
+        return True
+
+    def drop(self) -> None:
+        """Frees endpoint and connection; nothing more is sent."""
+        upstream, endpoint = self.upstream, self.endpoint
+        self.upstream = self.endpoint = None
+        if endpoint is not None:
+            endpoint.active -= 1
+            endpoint.forget(self)
+        if upstream is not None:
+            upstream.let_go(keep=False)
+        self._pending = []
+
+    # Inside.
+
+    def _wait(self) -> None:
+        assert self.endpoint is not None
+        if self.endpoint.wait(self):
+            self._later = True
+            self.hold_body()
+        else:
+            self.refuse(PENDING_OVERFLOW)
+
+    def _send(self, upstream: UpstreamConnection) -> None:
+        self.upstream = upstream
+        upstream.exchange = self
+        upstream.reader.expect(self, self.head.method)
+        if not self.head.length:
+            self.client.outbox.write(upstream.transport, self.request)
+            return
+        self._pending.insert(0, self.request)  # written with the body's first piece
+        if self._later:
+            self.flush_request()
+            self.client.hold_body(False)
+
+    def _may_retry(self, upstream: UpstreamConnection) -> bool:
+        # An idle connection may be closed by its server at the moment that it is used.
+        return (
+            upstream.reused
+            and self._retries < RETRIES
+            and not self.answered
+            and not self._sent_body
+            and self.head.method in _IDEMPOTENT
+        )
