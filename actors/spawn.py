@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ActorT = TypeVar("ActorT")
 
 _RAY_SECONDS = 10.0
+_CREATION_SECONDS = 4.0
+"""A creation that fails does so sooner; on a busy machine one that does not may take longer."""
 
 
 def namespace(mesh: str) -> str:
@@ -99,9 +101,10 @@ class RayLauncher:
     async def start(self, spec: ProxySpec) -> None:
         try:
             async with asyncio.timeout(_RAY_SECONDS):
-                await asyncio.to_thread(spawn_proxy, spec)
+                actor = await asyncio.to_thread(spawn_proxy, spec)
         except (ray.exceptions.RayError, ValueError, TimeoutError) as error:
             raise LaunchFailed(spec.id, f"Ray did not start it: {error!r}") from error
+        await self._until_created(spec.id, actor)
 
     async def drain(self, proxy: str, seconds: float) -> None:
         actor = await self._find(proxy)
@@ -133,6 +136,17 @@ class RayLauncher:
         except ray.exceptions.RayError as error:
             raise LaunchFailed("", f"Ray does not list its nodes: {error!r}") from error
         return [node["NodeID"] for node in nodes if node["Alive"]]
+
+    async def _until_created(self, proxy: str, actor: "ActorHandle[ProxyActor]") -> None:
+        # Ray does not repeat a creation that failed: who is not told now never hears why.
+        try:
+            async with asyncio.timeout(_CREATION_SECONDS):
+                await actor.__ray_ready__.remote()
+        except ray.exceptions.ActorDiedError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise LaunchFailed(proxy, f"it failed at its start: {reason}") from error
+        except (ray.exceptions.RayError, TimeoutError):
+            return  # it is late, or being started again
 
     async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
         try:

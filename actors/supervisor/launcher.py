@@ -23,7 +23,7 @@ class Launcher(Protocol):
     async def start(self, spec: ProxySpec) -> None:
         """Starts the proxy; one of the same id that runs already is kept as it is.
 
-        Returns before it serves. Raises `LaunchFailed`.
+        Returns before it serves. Raises `LaunchFailed`, also when its creation fails soon.
         """
 
     async def drain(self, proxy: str, seconds: float) -> None:

@@ -109,3 +109,12 @@ def _check(leader: Process, home: Path) -> None:
     outside = [one for one in sockets if not ipaddress.ip_address(one[1]).is_loopback]
     assert outside == []
     assert stat.S_IMODE((home / "ray.token").stat().st_mode) == 0o600
+    logs = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home / "logs").iterdir()}
+    assert set(logs.values()) == {0o600}
+    assert {name.rpartition("-")[0] for name in logs} >= {
+        "tulle-authority",
+        "tulle-collector",
+        "tulle-evaluator",
+        "tulle-supervisor",
+        "tulle-proxy-ingress",
+    }
