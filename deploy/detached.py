@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from tulle.deploy import home, processes
-from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.errors import Failure, Interrupted, NoMesh
 from tulle.deploy.home import Home
 from tulle.deploy.settings import Settings
 from tulle.deploy.up import READY, READY_SECONDS, UpOptions
@@ -18,7 +18,10 @@ _POLL_SECONDS = 0.05
 
 
 def start(of: Settings, options: UpOptions) -> None:
-    """Returns when the mesh is ready; shows what the twin says until then. Raises `Failure`."""
+    """Returns when the mesh is ready; shows what the twin says until then. Raises `Failure`.
+
+    Ctrl-C ends what had started.
+    """
     where = Home(of.mesh_folder)
     where.make()
     with home.lock(where):  # raises when one runs
@@ -33,6 +36,18 @@ def start(of: Settings, options: UpOptions) -> None:
             stderr=output,
             start_new_session=True,
         )
+    try:
+        _follow(twin, where, log)
+    except KeyboardInterrupt:
+        twin.terminate()
+        try:
+            twin.wait(DOWN_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"interrupted, and pid {twin.pid} did not end: see {log}") from None
+        raise Interrupted("interrupted: what had started was ended again") from None
+
+
+def _follow(twin: "subprocess.Popen[bytes]", where: Home, log: Path) -> None:
     said = ""
     deadline = time.monotonic() + READY_SECONDS + 10
     while time.monotonic() < deadline:

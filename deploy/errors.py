@@ -21,6 +21,12 @@ class NotInTime(Failure):
     status = 3
 
 
+class Interrupted(Failure):
+    """Ctrl-C, before it was done; nothing of it is left."""
+
+    status = 130
+
+
 class NoMesh(Failure):
     """No mesh was reached."""
 

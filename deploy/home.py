@@ -129,7 +129,10 @@ class Home:
 
     def children(self) -> Children:
         """What `processes.json` says; no file or a broken one: none."""
-        return _read(self.children_file, Children) or Children()
+        try:
+            return _read(self.children_file, Children) or Children()
+        except Failure:
+            return Children()
 
 
 @contextlib.contextmanager

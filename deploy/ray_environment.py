@@ -25,7 +25,7 @@ def prepare(home: Path) -> None:
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN_PATH=str(token),
         RAY_gcs_rpc_server_reconnect_timeout_s=str(_HEAD_AWAY_SECONDS),
-        # By default Ray's workers yield to everybody (nice 15): proxies would starve beside busy apps.
+        # By default Ray's workers yield to all others (nice 15): proxies starve beside busy apps.
         RAY_worker_niceness="0",
         # Events of tasks and metrics of Ray itself are for its dashboard, which we don't start.
         RAY_task_events_report_interval_ms="0",

@@ -6,7 +6,6 @@ nothing else: it decides nothing, and no request passes through it.
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import signal
@@ -183,8 +182,10 @@ class Watcher:
         while True:
             status = await self._nats.wait()
             _LOG.error("nats-server ended with status %d: it is started again", status)
-            with contextlib.suppress(Failure):
+            try:
                 await self._start_nats()
+            except Failure as error:
+                _LOG.error("%s", error)
             await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     async def _keep_ray(self) -> None:

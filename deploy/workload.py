@@ -94,7 +94,8 @@ class Workload:
             except BusError as error:
                 _LOG.warning("no lease sent: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LEASE_SECONDS)
+                async with asyncio.timeout(LEASE_SECONDS):  # 3.11's wait_for can miss a cancel
+                    await self._changed.wait()
 
     async def deregister(self) -> None:
         """Returns when nobody picks this workload any more, or nobody says so in time."""

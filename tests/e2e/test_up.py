@@ -120,9 +120,13 @@ def test_a_home_whose_path_is_too_long_is_refused(commands: Commands) -> None:
     assert "TULLE_HOME" in done.stderr
 
 
-def test_ctrl_c_while_it_starts_leaves_nothing(commands: Commands) -> None:
-    up = commands.start("interrupted", "up", *FREE)
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--detach",), 130)])
+def test_ctrl_c_while_it_starts_leaves_nothing(
+    commands: Commands, options: tuple[str, ...], status: int
+) -> None:
+    up = commands.start("interrupted", "up", *options, *FREE)
     until(lambda: "NATS" in up.said(), 30)
 
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == status
+    assert "ended" in up.said()
     assert processes_of(commands.home) == {}

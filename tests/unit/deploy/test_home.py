@@ -84,6 +84,13 @@ def test_a_broken_file_is_named(here: Home) -> None:
         here.mesh_now()
 
 
+def test_of_a_broken_file_of_children_nobody_is_known(here: Home) -> None:
+    here.children_file.write_text("{")
+
+    assert here.children() == Children()
+    assert home.end_leftovers(here) == []
+
+
 def test_leftovers_whose_pid_is_another_process_by_now_are_left_alone(here: Home) -> None:
     home.write(here.mesh_file, mesh_file(processes.this_process()))
     stranger = Process(pid=os.getpid(), started=1)

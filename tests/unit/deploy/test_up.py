@@ -1,0 +1,36 @@
+"""The watcher, with a nats-server that does not come back."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from tulle.bus.errors import ServerFailed
+from tulle.deploy.progress import Progress
+from tulle.deploy.settings import Settings
+from tulle.deploy.up import UpOptions, Watcher
+
+
+class Broken:
+    """Ended, and each start fails."""
+
+    async def wait(self) -> int:
+        return 1
+
+    async def start(self) -> None:
+        raise ServerFailed("no space left on device", log="nats.log", output="")
+
+
+@pytest.mark.asyncio
+async def test_why_nats_does_not_come_back_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = UpOptions.parse(bind="127.0.0.1", ingress_port=0, http_port=0)
+    watcher = Watcher(Settings(home=tmp_path), options, Progress(io.StringIO()))
+    monkeypatch.setattr(watcher, "_nats", Broken())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await watcher._keep_nats()
+
+    assert "no space left on device" in caplog.text
