@@ -7,7 +7,9 @@ the next `up` ends what a killed one left.
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +21,11 @@ from tulle.deploy import processes
 from tulle.deploy.errors import Failure, NoMesh
 from tulle.deploy.processes import Process
 
-# A unix socket's path ends at 107 bytes, and Ray puts /ray/session_<26>_<pid>/sockets/plasma_store
-# behind this one.
-_LONGEST_FOLDER = 39
+# A unix socket's path ends at 107 bytes. We put /run/<8>.sock behind the folder, and Ray
+# /ray/session_<26>_<pid>/sockets/plasma_store.
+_LONGEST_FOLDER = 89
+_LONGEST_FOLDER_FOR_RAY = 39
+_SHORT = Path("/tmp")
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
@@ -83,7 +87,18 @@ class Home:
 
     @property
     def ray(self) -> Path:
-        return self.root / "ray"
+        """Ray's own files. It opens this folder to all users, so one above must be closed."""
+        return self.above_ray / "ray"
+
+    @property
+    def above_ray(self) -> Path:
+        """This mesh's folder; a short one, the same each time, when the paths of Ray's sockets
+        would be too long here."""
+        root = os.fsencode(self.root)
+        if len(root) <= _LONGEST_FOLDER_FOR_RAY:
+            return self.root
+        name = hashlib.sha256(root).hexdigest()[:12]
+        return _SHORT / f"tulle-{os.getuid()}-{name}"
 
     @property
     def nodes(self) -> Path:
@@ -110,6 +125,7 @@ class Home:
                 f"the path {self.root} is too long for unix sockets below it ({_LONGEST_FOLDER} "
                 "bytes at most): set TULLE_HOME to a shorter one"
             )
+        self._make_above_ray()
         folders = (self.creds, self.nats, self.ray, self.nodes, self.logs, self.run)
         for folder in (self.root, *folders, self.root / "proxies", self.root / "authority"):
             try:
@@ -117,6 +133,21 @@ class Home:
                 folder.chmod(0o700)
             except OSError as error:
                 raise Failure(f"can't make {folder}: {error.strerror}; set TULLE_HOME") from error
+
+    def _make_above_ray(self) -> None:
+        """Others may write where a short one is: what they put there is not taken for ours."""
+        if self.above_ray == self.root:
+            return
+        with contextlib.suppress(FileExistsError):
+            self.above_ray.mkdir(mode=0o700)
+        found = self.above_ray.lstat()
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        if not ours or stat.S_IMODE(found.st_mode) & 0o077:
+            raise Failure(
+                f"{self.above_ray}, for Ray's files, is not a folder that only you can enter: "
+                f"remove it, or set TULLE_HOME to a shorter path (with the mesh's name "
+                f"{_LONGEST_FOLDER_FOR_RAY} bytes or less need no folder elsewhere)"
+            )
 
     def mesh_now(self) -> MeshFile:
         """What `mesh.json` says. Raises `NoMesh` when there is none, or its `up` is gone."""

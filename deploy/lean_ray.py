@@ -22,6 +22,7 @@ import ray._private.utils
 from ray._private.node import Node
 
 from tulle.actors.spawn import namespace
+from tulle.deploy.home import Home
 
 ADDRESS: Final = "127.0.0.1"
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
@@ -30,9 +31,9 @@ _MOST_WORKERS_AT_ONCE: Final = 8
 
 
 def start(mesh: str, home: Path) -> str:
-    """Starts Ray for `mesh` with its files below `home`, of short path; returns the node's id."""
+    """Starts Ray for `mesh`, whose folder is `home`; returns the node's id."""
     _replace_functions()
-    folder = home / "ray"
+    folder = Home(home).ray
     _clear(folder)
     # Workers get the driver's working directory as a place to import from: one without modules.
     os.chdir(home)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tulle.actors.control import ControlSpec, Role
-from tulle.deploy import logs, node, processes, ray_environment, settings
+from tulle.deploy import home, logs, node, processes, ray_environment, settings
 
 EVALUATORS: Final = 2
 HEALTH_SECONDS: Final = 60.0
@@ -124,7 +124,7 @@ def _spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
         if waiting and time.monotonic() >= deadline:
             raise TimeoutError(
                 f"{len(waiting)} control actors don't serve: see {of.mesh_home / 'logs'} and "
-                f"{of.mesh_home / 'ray/session_latest/logs'}"
+                f"{home.Home(of.mesh_home).ray / 'session_latest/logs'}"
             )
     return not waiting
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tests.support.homes import short_home
 from tests.support.mesh import ECHO, Commands, processes_of, until
 from tulle.actors.supervisor.leases import EXPIRY_SECONDS
+from tulle.deploy.home import Home
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -67,7 +69,18 @@ def test_a_detached_mesh_is_ended_by_down_and_what_was_applied_outlives_it(
     assert processes_of(commands.home) == {}
 
 
-def test_an_app_that_outlives_its_mesh_is_served_by_the_next(commands: Commands) -> None:
+@pytest.fixture
+def in_deep_home(commands: Commands) -> Iterator[Commands]:
+    """The paths of Ray's sockets would be too long there."""
+    commands.home = commands.home / ("x" * 40)
+    commands.home.mkdir()
+    yield commands
+    commands.tulle("down")
+    shutil.rmtree(Home(commands.home / "default").above_ray)
+
+
+def test_an_app_that_outlives_its_mesh_is_served_by_the_next(in_deep_home: Commands) -> None:
+    commands = in_deep_home
     commands.succeed("up", "--detach", *FREE)
     server = (sys.executable, str(ECHO), "lasting")
     app = commands.start("lasting", "run", "lasting", "--port", "0:9080", "--", *server)

@@ -46,9 +46,47 @@ def test_a_file_is_for_its_owner_alone_and_leaves_no_draft(here: Home) -> None:
     assert [path.name for path in here.root.iterdir() if path.is_file()] == ["processes.json"]
 
 
-def test_a_path_too_long_for_sockets_is_refused_early(tmp_path: Path) -> None:
+def test_a_path_too_long_for_our_own_sockets_is_refused_early(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="TULLE_HOME"):
         Home(tmp_path / ("x" * 80)).make()
+
+
+@pytest.fixture
+def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A folder of 60 bytes: too long for Ray's sockets, not for ours."""
+    short = tmp_path / "short"
+    short.mkdir()
+    monkeypatch.setattr(home, "_SHORT", short)
+    monkeypatch.setattr(home, "_LONGEST_FOLDER", 1000)  # pytest's own path is longer
+    return Home(tmp_path / ("x" * 40))
+
+
+def test_ray_is_elsewhere_when_the_path_is_too_long_for_its_sockets(
+    here: Home, long: Home, tmp_path: Path
+) -> None:
+    long.make()
+    long.ray.chmod(0o777)  # as Ray does
+    long.make()
+
+    assert long.above_ray.parent == tmp_path / "short"
+    assert stat.S_IMODE(long.above_ray.stat().st_mode) == 0o700
+    assert Home(Path("/h/default")).ray == Path("/h/default/ray")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750])
+def test_a_folder_for_ray_that_others_may_enter_is_refused(long: Home, mode: int) -> None:
+    long.above_ray.mkdir()
+    long.above_ray.chmod(mode)
+
+    with pytest.raises(Failure, match="only you can enter"):
+        long.make()
+
+
+def test_a_link_in_place_of_rays_folder_is_refused(long: Home, tmp_path: Path) -> None:
+    long.above_ray.symlink_to(tmp_path)
+
+    with pytest.raises(Failure, match="only you can enter"):
+        long.make()
 
 
 def test_one_up_at_a_time(here: Home) -> None:
