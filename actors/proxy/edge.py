@@ -72,7 +72,8 @@ class BaseEdge(ABC):
         if self.connections and seconds > 0:
             self.empty.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.empty.wait(), seconds)
+                async with asyncio.timeout(seconds):  # wait_for can swallow a cancellation on 3.11
+                    await self.empty.wait()
 
     def protocol(self) -> ClientConnection:
         """For one accepted connection."""
