@@ -219,8 +219,8 @@ class Mesh(Commands):
 
     # What is beneath
 
-    def listening_beyond_loopback(self) -> list[str]:
-        """Listening TCP sockets of all our processes whose address is not of 127.0.0.0/8."""
+    def listening(self) -> list[str]:
+        """Addresses of listening TCP sockets of all our processes, as /proc has them."""
         inodes = {inode for pid in processes_of(self.home) for inode in _sockets_of(pid)}
         return [address for inode, address in _listening() if inode in inodes]
 
@@ -277,13 +277,18 @@ def _sockets_of(pid: int) -> Iterator[str]:
                     yield name[len("socket:[") : -1]
 
 
+def is_loopback(address: str) -> bool:
+    """Whether an address, as `Mesh.listening` gives it, is of 127.0.0.0/8."""
+    return _LOOPBACK.fullmatch(address) is not None
+
+
 def _listening() -> Iterator[tuple[str, str]]:
-    """(inode, address:port in hexadecimal, as /proc has it) of sockets not on 127.0.0.0/8."""
+    """(inode, address:port in hexadecimal, as /proc has it) of listening sockets."""
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
-            if state == "0A" and not _LOOPBACK.fullmatch(local):
-                yield inode, f"{table} {local}"
+            if state == "0A":
+                yield inode, local
 
 
 def _check(running: Running) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tulle.actors.proxy.stats import REQUESTS
 from tulle.actors.proxy.telemetry import TelemetrySender
 from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys
+from tulle.bus.errors import NoAnswer, NobodyListens
 from tulle.bus.messages import TelemetryBatch
 from tulle.bus.permissions import Role
 from tulle.bus.subjects import Bucket
@@ -336,7 +338,11 @@ async def _until_status(http: httpx2.AsyncClient, url: str, status: int) -> None
 
 
 async def _until_applied(mesh: SmallMesh, text: str) -> None:
+    """Asks as `tulle apply` does: the same request again, while no evaluator leads yet."""
     policies = await mesh.policies()
     async with asyncio.timeout(15):
-        while not (await policies.apply(text, wait=5, request="again")).ok:  # noqa: ASYNC110
+        while True:
+            with suppress(NobodyListens, NoAnswer):
+                if (await policies.apply(text, wait=5, request="again")).ok:
+                    return
             await asyncio.sleep(0.1)
