@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from ssl import SSLContext
-from typing import Final
+from typing import Final, Literal
 
 from tulle.actors import logs
 from tulle.actors.proxy.doors import Doors
@@ -164,10 +164,19 @@ class ProxyActor:
 
     async def _drain(self) -> None:
         self._become("draining")
-        seconds = DRAIN_SECONDS[self.spec.role]
         await self._doors.retire()
-        await self._plane.drain("all", seconds)
+        await self._drain_plane("all")
         await self._send_telemetry()
+
+    async def _drain_plane(self, which: Literal["inbound", "all"]) -> None:
+        drained = await self._plane.drain(which, DRAIN_SECONDS[self.spec.role])
+        log.info(
+            "drained: which=%s finished=%d idle=%d cut=%d",
+            which,
+            drained.finished,
+            drained.idle,
+            drained.cut,
+        )
 
     # The other sides.
 
@@ -224,7 +233,7 @@ class ProxyActor:
             case "drain_inbound":
                 self._become("draining")
                 self._doors.stop_accepting("inbound")
-                await self._plane.drain("inbound", DRAIN_SECONDS[self.spec.role])
+                await self._drain_plane("inbound")
             case "stop":
                 await self.drain()
                 self._leave()
