@@ -232,7 +232,7 @@ class ProxyActor:
         match command:
             case "drain_inbound":
                 self._become("draining")
-                self._doors.stop_accepting("inbound")
+                await self._doors.turn_away("inbound")
                 await self._drain_plane("inbound")
             case "stop":
                 await self.drain()

@@ -49,7 +49,6 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_began",
         "_exchange",
-        "_full",
         "_held",
         "_in_head",
         "_lingers",
@@ -58,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_waiting_body",
         "edge",
         "forwarded",
+        "full",
         "outbox",
         "peername",
         "principal",
@@ -79,7 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(self)
         self._exchange: Exchange | None = None
         self._began = 0.0  # when the head began, or the wait for it
-        self._full = False  # the client does not keep up
+        self.full = False  # the client does not keep up
         self._held = False  # requests wait in the reader
         self._waiting_body = False  # the upstream does not keep up
         self._reading_paused = False
@@ -109,10 +109,10 @@ class ClientConnection(asyncio.Protocol):
             self.hold_body(False)
         if not exchange.keep:
             self._close(exchange.request_done)
-        elif not self._full:
+        elif self._held and not self.full:
+            self._proceed()
+        elif not self.full:
             self._reader.proceed()
-            if self._held:
-                self._hold_requests()
 
     def abort(self) -> None:
         """Resets the connection: what was sent must not pass for a whole response."""
@@ -152,10 +152,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader.feed(data)
         exchange = self._exchange
         if exchange is None:
-            if self._reader.mid_head and not self._in_head:
-                self._in_head = True
-                self._began = self.wheel.now
-                self.wheel.arm(self, self._began + HEAD_SECONDS)
+            self._note_head()
         elif exchange.head.length and not exchange.response_done:
             exchange.flush_request()
         if self._reader.held:
@@ -170,17 +167,16 @@ class ClientConnection(asyncio.Protocol):
             exchange.abandon()
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
         if self._exchange is not None:
             self._exchange.client_full(True)
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         if self._exchange is not None:
             self._exchange.client_full(False)
         else:
-            self._reader.proceed()
-            self._hold_requests()
+            self._proceed()
 
     # Called by the reader.
 
@@ -236,6 +232,23 @@ class ClientConnection(asyncio.Protocol):
         self.transport.abort()
         return None
 
+    def _proceed(self) -> None:
+        """Goes on with what was held back, which no further read of the client brings about."""
+        self._reader.proceed()
+        exchange = self._exchange
+        if exchange is None:
+            self._note_head()
+        elif exchange.head.length and not exchange.response_done:
+            exchange.flush_request()
+        self._hold_requests()
+
+    def _note_head(self) -> None:
+        """A head that has begun has to come to its end in time."""
+        if self._reader.mid_head and not self._in_head:
+            self._in_head = True
+            self._began = self.wheel.now
+            self.wheel.arm(self, self._began + HEAD_SECONDS)
+
     def _hold_requests(self) -> None:
         """Reads on once nothing is held back."""
         self._held = bool(self._reader.held)
@@ -252,9 +265,12 @@ class ClientConnection(asyncio.Protocol):
         unread = not request_done or bool(self._reader.held)
         self._began = self.wheel.now
         self._reader.stop()
-        if unread and self.transport.can_write_eof() and not self._lingers:
+        if self.transport.is_closing():
+            return
+        if unread and not self._lingers:
             self._lingers = True
-            self.outbox.close(self.transport.write_eof)
+            if self.transport.can_write_eof():  # not with TLS, which lingers all the same
+                self.outbox.close(self.transport.write_eof)
             self.wheel.arm(self, self._began + LINGER_SECONDS)
         elif not self._lingers:
             self.outbox.close(self.transport.close)

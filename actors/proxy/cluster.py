@@ -19,7 +19,7 @@ Picker = Callable[[Sequence[Endpoint]], Endpoint]
 class Cluster:
     """Where a route sends requests. `unrouted` counts those that reach no endpoint."""
 
-    __slots__ = ("_pick", "config", "endpoints", "mutual", "unrouted")
+    __slots__ = ("__weakref__", "_pick", "config", "endpoints", "mutual", "unrouted")
 
     def __init__(
         self, config: config.Cluster, unrouted: Recorder, uniform: Uniform = random

@@ -18,6 +18,8 @@ from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
 
 RECONNECT_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 1.0  # for handshakes under way at a drain
+SETTLE_POLL_SECONDS: Final = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -111,13 +113,25 @@ class Doors:
                 await self._holder.retire()
             except (ConnectionError, TimeoutError, ListenRefused) as error:
                 log.warning("not retired by the holder: error=%s", error)
-        self.stop_accepting()
+        for listener, _ in self._open.values():
+            listener.stop_accepting()
+        await self._settle()
 
-    def stop_accepting(self, kind: str = "") -> None:
-        """Takes no more connections at doors of `kind`, or at all; those that are open go on."""
+    async def turn_away(self, kind: str) -> None:
+        """Serves no more connections at doors of `kind`: who comes is closed at once."""
         for name, (listener, _) in self._open.items():
             if name.startswith(kind):
-                listener.stop_accepting()
+                listener.turn_away()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Returns when all that was accepted is the plane's, which only then can drain it."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_SECONDS
+        while any(listener.undecided for listener, _ in self._open.values()):
+            if loop.time() > deadline:
+                return
+            await asyncio.sleep(SETTLE_POLL_SECONDS)
 
     def close(self) -> None:
         """Closes this process's copies; the holder keeps its own for a next proxy."""

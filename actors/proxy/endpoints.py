@@ -7,6 +7,7 @@ same object. What no cluster names any more is retired: its requests finish, it 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakSet
 
 from tulle.actors.proxy import labels
 from tulle.actors.proxy.cluster import Cluster
@@ -38,6 +39,7 @@ class EndpointBook:
         self._mesh = mesh
         self._services: dict[str, ServiceRecord] = {}
         self._clusters: dict[Owner, dict[str, Cluster]] = {}
+        self._replaced: WeakSet[Cluster] = WeakSet()  # requests that wait may hold on to them
         self._endpoints: dict[_Key, Endpoint] = {}
         self._source = labels.of_proxy("source", around.spec)
 
@@ -45,6 +47,7 @@ class EndpointBook:
         """The clusters of a config, by name, in place of those that it had before."""
         before = self._clusters.get(owner, {})
         made = {it.name: self._cluster(it, before.get(it.name)) for it in clusters}
+        self._replaced.update(it for it in before.values() if made.get(it.config.name) is not it)
         self._clusters[owner] = made
         self._retire_unnamed()
         return made
@@ -58,10 +61,10 @@ class EndpointBook:
         """The workloads of a service: clusters of it have other endpoints from now on."""
         name = f"{record.namespace}/{record.name}"
         self._services[name] = record
-        for clusters in self._clusters.values():
-            for cluster in clusters.values():
-                if cluster.config.service == name:
-                    cluster.endpoints = self._find(cluster.config)
+        installed = (it for clusters in self._clusters.values() for it in clusters.values())
+        for cluster in (*installed, *self._replaced):
+            if cluster.config.service == name:
+                cluster.endpoints = self._find(cluster.config)
         self._retire_unnamed()
 
     def install_identity(self) -> None:

@@ -98,6 +98,7 @@ class Listener:
         self._handshakes = 0
         self._reading = False
         self._stopped = True
+        self._turning_away = False
         self._retry: asyncio.TimerHandle | None = None
         self.open = 0
         self.accepted = 0
@@ -116,6 +117,17 @@ class Listener:
             self._accept(self._limits.open)
             self._stopped = True
             self._pause()
+
+    def turn_away(self) -> None:
+        """Takes what is queued; from then on who connects is closed at once, and tries another."""
+        if not self._stopped:
+            self._accept(self._limits.open)
+            self._turning_away = True
+
+    @property
+    def undecided(self) -> int:
+        """Connections that were accepted and have no protocol yet."""
+        return len(self._sniffing) + len(self._ready) + len(self._handovers)
 
     def close(self) -> None:
         """Stops, closes this process's copy of the socket and all that has no protocol yet."""
@@ -176,6 +188,9 @@ class Listener:
             log.error("accept: %s; this listener ends", e.strerror)
 
     def _take(self, connection: socket.socket) -> None:
+        if self._turning_away:
+            connection.close()
+            return
         accepted = _Accepted(*self._family, connection.detach())
         accepted.setblocking(False)
         accepted.on_gone = self._gone

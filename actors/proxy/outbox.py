@@ -23,10 +23,11 @@ class Loop(Protocol):
 class Outbox:
     """One per loop. What is written through it stays in order, for each transport."""
 
-    __slots__ = ("_closes", "_loop", "_writes")
+    __slots__ = ("_closes", "_loop", "_writes", "turn")
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+        self.turn = 0  # rises with each flush: what was written in an earlier turn is on its way
         self._writes: list[tuple[asyncio.WriteTransport, bytes | list[bytes]]] = []
         self._closes: list[Callable[[], None]] = []
 
@@ -44,6 +45,7 @@ class Outbox:
             close()
 
     def _flush(self) -> None:
+        self.turn += 1
         writes, self._writes = self._writes, []
         closes, self._closes = self._closes, []
         for transport, data in writes:
@@ -60,4 +62,7 @@ class Outbox:
                 log.exception("a write failed: transport=%r", transport)
                 transport.abort()
         for close in closes:
-            close()
+            try:
+                close()
+            except Exception:  # as above
+                log.exception("a close failed: close=%r", close)

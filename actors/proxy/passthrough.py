@@ -106,7 +106,7 @@ class Passthrough:
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 outcome = self._judge(target, await self._resolve(target[0]))
-        except OSError:  # no address, or none in time
+        except (OSError, UnicodeError):  # no address, none in time, or not even a name
             pass
         finally:
             self._remember(target, outcome)

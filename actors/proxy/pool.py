@@ -61,6 +61,7 @@ class Endpoint:
         "active",
         "address",
         "connect_seconds",
+        "epoch",
         "host",
         "idle",
         "idle_seconds",
@@ -88,6 +89,7 @@ class Endpoint:
         self.recorder = recorder
         self.idle_seconds = idle_seconds
         self.connect_seconds = connect_seconds
+        self.epoch = 0  # connections of an earlier one carry no further request
         self.active = 0  # requests under way, or waiting for a connection
         self._dial = dial
         self._wheel = wheel
@@ -112,7 +114,8 @@ class Endpoint:
 
     def take_back(self, upstream: UpstreamConnection) -> None:
         """A connection that can carry another request."""
-        if self._retired or upstream.generation != self._dial.generation:
+        outdated = upstream.epoch != self.epoch or upstream.generation != self._dial.generation
+        if self._retired or outdated:
             upstream.transport.close()
         elif self._waiters:
             waiter = next(iter(self._waiters))
@@ -133,7 +136,8 @@ class Endpoint:
         self._wheel.disarm(upstream)
 
     def renew(self) -> None:
-        """Closes idle connections; those at work close when they are done if their time is over."""
+        """Closes idle connections; those at work close when they are done."""
+        self.epoch += 1
         idle, self.idle = self.idle, []
         for upstream in idle:
             self._wheel.disarm(upstream)

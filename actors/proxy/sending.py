@@ -189,7 +189,10 @@ class Sending(ABC):
     def _send(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
         upstream.exchange = self
+        upstream.turn = self.client.outbox.turn
         upstream.reader.expect(self, self.head.method)
+        if self.client.full:  # which it said while there was no upstream to slow down
+            upstream.pause_reading()
         if not self.head.length:
             self.client.outbox.write(upstream.transport, self.request)
             return

@@ -19,7 +19,9 @@ _PARENT_LINE: Final = b"traceparent: 00-################################-#######
 _LINES: Final = _ID_LINE + b"\r\n" + _PARENT_LINE
 _SIZE: Final = len(_LINES)
 _DIGITS: Final = [at for at in range(_SIZE) if _LINES[at : at + 1] == b"#"]
-_VALID = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_IDS = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+# Later versions may have more at the end (W3C, 2.2.5).
+_VALID = re.compile(rb"00" + _IDS + rb"|(?!00|ff)[0-9a-f]{2}" + _IDS + rb"(?:-.*)?")
 
 
 class Tracer:
@@ -47,7 +49,7 @@ class Tracer:
             head.drop({REQUEST_ID})
             added.append(lines[: len(_ID_LINE)])
         parents = noted.get(TRACEPARENT, ())
-        if len(parents) != 1 or not _VALID.match(parents[0]):
+        if len(parents) != 1 or not _VALID.fullmatch(parents[0]):
             # A trace that nobody can read is begun anew, and its state with it (W3C, 3.3).
             head.drop({TRACEPARENT, TRACESTATE})
             added.append(lines[-len(_PARENT_LINE) :])

@@ -18,6 +18,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_eof",
         "_reading_paused",
         "endpoint",
+        "epoch",
         "exchange",
         "generation",
         "idle_since",
@@ -25,6 +26,7 @@ class UpstreamConnection(asyncio.Protocol):
         "reused",
         "slot",
         "transport",
+        "turn",
         "writing_paused",
     )
 
@@ -33,7 +35,9 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, endpoint: "Endpoint", generation: int) -> None:
         self.endpoint = endpoint
         self.generation = generation  # of the identity that it was made with
+        self.epoch = endpoint.epoch
         self.exchange: Sending | None = None
+        self.turn = -1  # of the outbox, in which the exchange's request was written
         self.reader = ResponseReader()
         self.reused = False
         self.idle_since = 0.0
@@ -79,6 +83,13 @@ class UpstreamConnection(asyncio.Protocol):
             # An answer that nobody asked for: nothing on this connection can be trusted now.
             self.endpoint.lost(self)
             self.transport.abort()
+            return
+        if self.turn == exchange.client.outbox.turn:
+            # Neither is this: it came before the request has left.
+            self.exchange = None
+            self.endpoint.lost(self)
+            self.transport.abort()
+            exchange.upstream_lost()
             return
         self.reader.feed(data)
         if self.exchange is exchange:

@@ -84,11 +84,11 @@ def compile_virtual_hosts(
 
 
 def host_of(authority: bytes) -> bytes:
-    """The host of an authority: lower case, without port. `[::1]:80` -> `[::1]`."""
+    """The host of an authority: lower case, without port and final dot. `[::1]:80` -> `[::1]`."""
     host, colon, port = authority.rpartition(b":")
     if colon and (port.isdigit() or not port):
         authority = host
-    return authority.lower()
+    return authority.lower().removesuffix(b".")
 
 
 def _choices(route: Route, clusters: Mapping[str, T]) -> tuple[list[Choice[T]], list[int]]:

@@ -11,7 +11,8 @@ Field = tuple[bytes, bytes]  # name in lower case, value without surrounding bla
 
 LINES: Final = 4_096  # remembered; then all are forgotten, and the common ones soon known again
 LINE_BYTES: Final = 256
-# Secrets don't stay in memory, ids don't come again, and some lines depend on others to be right.
+# Secrets of others don't stay in memory (a sidecar's own credential does anyway), ids don't come
+# again, and some lines depend on others to be right.
 _NEVER: Final = frozenset(
     {
         b"authorization",

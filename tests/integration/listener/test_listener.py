@@ -5,7 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import cast
 
@@ -315,6 +315,20 @@ def test_stop_takes_what_is_queued_and_what_was_taken_goes_on(run: Run) -> None:
             assert await asyncio.wait_for(loop.sock_recv(queued, 1), 5) == b"x"
             assert serving.listener.accepted == 2
             queued.close()
+
+    run(scenario())
+
+
+def test_who_comes_after_turning_away_is_closed_at_once(run: Run) -> None:
+    async def scenario() -> None:
+        async with served("gateway") as serving:
+            before = await serving.connect()
+            await echoes(*before)
+            serving.listener.turn_away()
+            reader, _ = await serving.connect()
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            await echoes(*before)
 
     run(scenario())
 

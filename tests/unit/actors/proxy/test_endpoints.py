@@ -146,3 +146,13 @@ def test_the_config_of_a_service_entry_keeps_its_labels() -> None:
     it = replace(static_cluster(), endpoints=(endpoint,))
     (made,) = only(book().install(OWNER, [it])).endpoints
     assert made.recorder is not None
+
+
+def test_a_replaced_cluster_that_a_request_holds_on_to_learns_of_endpoints() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    held = only(it.install(OWNER, [service_cluster()]))
+    now = only(it.install(OWNER, [replace(service_cluster(), balancer="RANDOM")]))
+    it.install_service(service_record(2))
+    assert now is not held
+    assert ports(held) == ports(now) == [2]

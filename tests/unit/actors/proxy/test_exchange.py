@@ -236,6 +236,65 @@ def test_a_slow_client_slows_the_upstream() -> None:
     assert upstream.take().count(b"GET") == 1
 
 
+def test_a_client_that_was_full_before_there_was_an_upstream_slows_it() -> None:
+    bench = Bench()
+    bench.send(GET)
+    bench.connection.pause_writing()
+    upstream = bench.endpoint.connect()
+    bench.loop.turn()
+    assert not upstream.reading
+    bench.connection.resume_writing()
+    assert upstream.reading
+
+
+@pytest.mark.parametrize("piped", [POST + b"hello", CHUNKED + b"5\r\nhello\r\n0\r\n\r\n"])
+def test_a_pipelined_body_is_sent_when_its_turn_comes(piped: bytes) -> None:
+    bench = Bench()
+    upstream = with_connection(bench)
+    bench.send(GET + piped)
+    assert b"hello" not in upstream.take()
+    bench.answer(upstream, OK)
+    assert b"hello" in upstream.take()
+    bench.answer(upstream, OK)
+    assert bench.client.take() == ANSWER * 2
+
+
+def test_a_pipelined_body_is_sent_when_a_slow_client_reads_again() -> None:
+    bench = Bench()
+    upstream = with_connection(bench)
+    bench.send(GET + POST + b"hello")
+    bench.connection.pause_writing()
+    bench.answer(upstream, OK)
+    assert b"hello" not in upstream.take()
+    bench.connection.resume_writing()
+    bench.loop.turn()
+    assert b"hello" in upstream.take()
+
+
+def test_a_pipelined_head_that_does_not_come_to_its_end() -> None:
+    bench = Bench()
+    upstream = with_connection(bench)
+    bench.send(GET + b"GET /y HTT")
+    bench.answer(upstream, OK)
+    assert bench.client.take() == ANSWER
+    bench.loop.advance(61)
+    assert bench.client.take().startswith(b"HTTP/1.1 408 ")
+
+
+def test_bytes_that_came_before_the_request_left_are_no_answer_to_it() -> None:
+    bench = Bench()
+    upstream = with_connection(bench)
+    bench.connection.data_received(GET)
+    upstream.protocol.data_received(OK.replace(b"hello", b"STRAY"))
+    bench.loop.turn()
+    assert upstream.ended == "aborted"
+    assert not bench.client.written
+    again = bench.endpoint.connect()
+    bench.loop.turn()
+    bench.answer(again, OK)
+    assert bench.client.take() == ANSWER
+
+
 def test_a_slow_upstream_slows_the_client() -> None:
     bench = Bench()
     upstream = with_connection(bench)

@@ -74,3 +74,29 @@ def test_a_write_that_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> 
     assert fails.ended == "aborted"
     assert one.written == [b"b"]
     assert "a write failed" in caplog.text
+
+
+def test_a_close_that_fails_does_not_keep_another_from_its_own() -> None:
+    loop = ManualLoop()
+    outbox = Outbox(loop)
+    one, two = transports(2)
+
+    def fail() -> None:
+        raise RuntimeError("the handler is closed")
+
+    outbox.write(one, b"a")
+    outbox.close(fail)
+    outbox.close(two.close)
+    loop.turn()
+    assert two.ended == "closed"
+
+
+def test_a_turn_is_over_when_its_writes_are_done() -> None:
+    loop = ManualLoop()
+    outbox = Outbox(loop)
+    (one,) = transports()
+    before = outbox.turn
+    outbox.write(one, b"a")
+    assert outbox.turn == before
+    loop.turn()
+    assert outbox.turn == before + 1

@@ -212,3 +212,12 @@ async def test_connections_of_an_old_identity_end_with_their_request() -> None:
     fresh = await it.connection()
     fresh.let_go(keep=True)
     assert it.endpoint.idle == [fresh]
+
+
+async def test_after_accounts_changed_no_earlier_connection_serves_again() -> None:
+    it = Pool()
+    busy = await it.connection()
+    it.endpoint.renew()  # as the book does; the identity of this proxy is the same
+    busy.let_go(keep=True)
+    assert transport(busy).ended == "closed"
+    assert it.endpoint.idle == []

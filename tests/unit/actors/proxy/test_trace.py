@@ -49,6 +49,7 @@ def test_what_is_there_is_passed_on() -> None:
         [PARENT.replace(b"a", b"0")],
         [PARENT.replace(b"b", b"0")],
         [PARENT.upper()],
+        [PARENT + b"-more"],
         [PARENT, PARENT],
     ],
 )
@@ -59,6 +60,11 @@ def test_a_trace_that_nobody_can_read_begins_anew(parents: list[bytes]) -> None:
     (parent,) = added(there)
     assert TRACE.fullmatch(parent)
     assert there.headers == [(b"x-request-id", b"mine")]
+
+
+def test_a_later_version_may_say_more() -> None:
+    parent = b"cc" + PARENT[2:] + b"-what-is-this"
+    assert added(head(b"X-Request-Id: mine", b"Traceparent: " + parent)) == []
 
 
 def test_an_empty_request_id_is_none() -> None:

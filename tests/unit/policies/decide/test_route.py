@@ -119,6 +119,7 @@ def test_a_host_for_all_takes_all() -> None:
         (b"[::1]", b"[::1]"),
         (b"a:b", b"a:b"),
         (b"", b""),
+        (b"Example.com.:80", b"example.com"),
     ],
 )
 def test_the_host_of_an_authority(authority: bytes, host: bytes) -> None:
