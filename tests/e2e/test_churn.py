@@ -93,3 +93,7 @@ def test_sigterm_of_run_loses_no_request(mesh: Mesh) -> None:
     assert seen.failures == []
     assert seen.served >= 400
     assert [workload.state for workload in mesh.workloads("shop")] == ["ready"]
+    # The mesh is everybody's: no Gateway is left.
+    first.end()
+    mesh.succeed("delete", "--wait", "gw", "shop")
+    mesh.succeed("delete", "--wait", "vs", "shop")
