@@ -56,6 +56,7 @@ class FakeTransport(asyncio.Transport):
         self.written: list[bytes] = []
         self.reading = True
         self.eof = False
+        self.half_closes = True  # TLS transports don't
         self.ended = ""  # "closed" or "aborted"
         self.unsent = 0  # what get_write_buffer_size says
         self._peer = peer
@@ -79,10 +80,11 @@ class FakeTransport(asyncio.Transport):
             self.write(piece)
 
     def write_eof(self) -> None:
+        assert self.half_closes
         self.eof = True
 
     def can_write_eof(self) -> bool:
-        return True
+        return self.half_closes
 
     def get_write_buffer_size(self) -> int:
         return self.unsent

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.proxy_world import gateway_spec
 from tulle.actors.holding.client import HolderClient, ListenRefused
-from tulle.actors.proxy.doors import Doors
+from tulle.actors.proxy import doors as doors_module
+from tulle.actors.proxy.doors import SETTLE_POLL_SECONDS, Doors
 from tulle.actors.proxy.plane import Plane
 
 
@@ -28,6 +29,8 @@ class Holder:
         self.given.append(socket.create_server(("127.0.0.1", 0)))
         self.given[-1].setblocking(False)
         return self.given[-1]
+
+    async def retire(self) -> None: ...
 
     def tell(self, state: str, detail: str = "") -> None: ...
 
@@ -88,4 +91,56 @@ async def test_a_door_that_is_refused_is_said_until_it_opens(holder: Holder) -> 
     holder.refuses = False
     await doors.open("gateway:80")
     assert doors.problems == {} and doors.are_open(["gateway:80"])
+    doors.close()
+
+
+class Shaking:
+    """A listener with one connection whose handshake is under way."""
+
+    undecided = 1
+    turned_away = stopped = False
+
+    def __init__(self, *_: object) -> None: ...
+
+    def start(self) -> None: ...
+
+    def turn_away(self) -> None:
+        self.turned_away = True
+
+    def stop_accepting(self) -> None:
+        self.stopped = True
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def shaking(monkeypatch: pytest.MonkeyPatch) -> Shaking:
+    listener = Shaking()
+    monkeypatch.setattr(doors_module, "Listener", lambda *_: listener)
+    return listener
+
+
+@pytest.mark.asyncio
+async def test_a_drain_waits_for_handshakes_under_way(holder: Holder, shaking: Shaking) -> None:
+    doors = await connected()
+    await doors.open("gateway:80")
+    turning = asyncio.create_task(doors.turn_away("gateway"))
+    retiring = asyncio.create_task(doors.retire())
+    done, _ = await asyncio.wait([turning, retiring], timeout=3 * SETTLE_POLL_SECONDS)
+    assert not done and shaking.turned_away and shaking.stopped
+    shaking.undecided = 0
+    async with asyncio.timeout(5):
+        await asyncio.gather(turning, retiring)
+    doors.close()
+
+
+@pytest.mark.asyncio
+async def test_but_not_for_ever(
+    holder: Holder, shaking: Shaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors_module, "SETTLE_SECONDS", 0.05)
+    doors = await connected()
+    await doors.open("gateway:80")
+    async with asyncio.timeout(5):
+        await doors.turn_away("gateway")
     doors.close()

@@ -425,6 +425,20 @@ def test_an_answer_is_read_to_its_end_before_the_close_is_forced() -> None:
     assert bench.client.ended == "aborted"
 
 
+def test_over_tls_too_what_is_still_sent_is_read_before_the_close() -> None:
+    bench = Bench()
+    bench.client.half_closes = False
+    bench.edge.choose = None
+    bench.send(CHUNKED + b"5\r\nhello\r\n")
+    assert b"x-tulle-reason: no_gateway" in bench.client.take()
+    # A close now, with bytes that nobody has read, would reset the connection and lose the answer.
+    assert not bench.client.is_closing() and bench.client.reading
+    bench.send(b"5\r\nworld\r\n")
+    assert not bench.client.written
+    bench.loop.advance(3)
+    assert bench.client.ended == "aborted"
+
+
 EXCHANGES = [
     (GET, OK),
     (POST + b"hello", b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"
