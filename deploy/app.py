@@ -90,7 +90,10 @@ class App:
         """The signal that has stopped it since this was asked last; 0: none."""
         if self._process.returncode is not None:
             return 0
-        result = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        try:
+            result = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
+        except ChildProcessError:  # it has ended, and what has ended can't be stopped
+            return 0
         return result.si_status if result is not None else 0
 
     def send(self, number: int) -> None:

@@ -96,7 +96,8 @@ def _status(answer: StatusAnswer) -> str:
     columns = ("PROXY", "ROLE", "SERVICE", "STATE", "REVISION", "CURRENT", "LISTENING")
     problems = [f"{p.id}: {problem}" for p in answer.proxies for problem in p.problems]
     behind = sum(proxy.current is not True for proxy in answer.proxies)
-    total = f"{counted(len(answer.proxies))}, {behind or 'none'} not current"
+    standing = f"{behind} not current" if behind else "all current"
+    total = f"{counted(len(answer.proxies))}, {standing}"
     return "\n".join([head, "", output.table(columns, rows), "", total, *problems])
 
 
@@ -111,7 +112,7 @@ def _proxy_row(proxy: ProxyReport, revision: str) -> tuple[object, ...]:
         proxy.role,
         f"{proxy.namespace}/{proxy.service}" if proxy.service else "",
         proxy.state,
-        f"{proxy.revision}/{revision}",
+        f"{proxy.revision or '-'}/{revision}",  # 0: it has heard no heartbeat yet
         _CURRENT[proxy.current],
         ", ".join(proxy.listening),
     )

@@ -159,7 +159,8 @@ def test_a_workload_whose_run_is_killed_is_taken_back(mesh: Mesh) -> None:
 
 
 def test_run_passes_exit_statuses_on(mesh: Mesh) -> None:
-    assert mesh.client("sh", "-c", "exit 3").returncode == 3
+    done = mesh.client("sh", "-c", "exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
     assert mesh.client("sh", "-c", "kill -KILL $$").returncode == 128 + signal.SIGKILL
     assert mesh.client("/no/such/command").returncode == 125
 

@@ -285,10 +285,10 @@ async def test_without_a_link_nothing_is_sent_and_it_says_so(bus: BusUnderTest) 
 
 @pytest.mark.asyncio
 async def test_a_request_under_way_ends_with_the_link(bus: BusUnderTest) -> None:
-    await collect(await bus.connect(Role.EVALUATOR), bus.subjects.api_policy_all)
+    asked = await collect(await bus.connect(Role.EVALUATOR), bus.subjects.api_policy_all)
     operator = await bus.connect(Role.OPERATOR)
     asking = asyncio.create_task(operator.request(bus.subjects.api_policy("get"), timeout=60))
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(asked.get(), 5)
     await bus.server.stop()
     with pytest.raises(NoAnswer, match="the link broke"):
         await asyncio.wait_for(asking, 10)

@@ -158,6 +158,7 @@ async def test_it_is_ready_only_when_health_answers_well(
 async def test_a_client_passes_its_exit_status_on(root: Path, supervisor: FakeSupervisor) -> None:
     async with tulle_run(root, "sleep", "--", "sh", "-c", "exit 7") as process:
         assert await process.wait() == 7
+        assert await error_of(process) == ""  # what is there is the app's alone
 
     assert supervisor.said[0] == "start"
     await supervisor.until("gone")
