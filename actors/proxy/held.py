@@ -107,7 +107,8 @@ class HeldKeys:
     def on_changed(self, event: Changed) -> None:
         """A republished change: taken when it is newer and continues what is held."""
         held = self._held.get(event.ref)
-        if held is None or event.revision <= held.revision:
+        # Of which epoch it is, no event says: before the first is known, only a read may tell.
+        if held is None or not self.epoch or event.revision <= held.revision:
             return
         if event.previous < held.revision:
             # Another history than ours: the store was made anew. Only a read may tell.

@@ -1,7 +1,7 @@
 """What a proxy holds and installs, as scripts of events, and against a store that misbehaves."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.proxy_world import (
@@ -276,6 +276,8 @@ _step = st.one_of(
 )
 
 
+# Events before the first epoch is known, of a store that is made anew.
+@example([("want", "a"), ("index", {"a"}), ("index", {"a"}), ("wipe",), ("index", {"a"})])
 @given(st.lists(_step, max_size=30))
 @settings(max_examples=80, deadline=None)
 def test_whatever_happens_the_proxy_ends_with_what_is_stored(
