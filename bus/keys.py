@@ -31,6 +31,7 @@ class KeyKind(StrEnum):
     WORKLOAD = "workload"
     POOL = "pool"
     LOG = "log"
+    CREDENTIAL = "credential"
 
 
 _PARTS = {
@@ -45,6 +46,7 @@ _PARTS = {
     KeyKind.WORKLOAD: 1,
     KeyKind.POOL: 1,
     KeyKind.LOG: 1,
+    KeyKind.CREDENTIAL: 1,
 }
 
 
@@ -93,6 +95,11 @@ def workload(workload_id: str) -> str:
 def pool(name: str) -> str:
     """Bucket `desired`: a gateway pool and its size."""
     return str(Key(KeyKind.POOL, (name,)))
+
+
+def credential(name: str) -> str:
+    """Bucket `credentials`: a certificate and its key, for gateways."""
+    return str(Key(KeyKind.CREDENTIAL, (name,)))
 
 
 def log(number: int) -> str:

@@ -228,6 +228,21 @@ class DesiredWorkload(Message):
     request: StartRequest
 
 
+# -- credentials ----------------------------------------------------------------------------
+
+
+class CredentialRecord(Message):
+    """Credentials key `credential.<name>`: what a gateway ends TLS with; all PEM.
+
+    `ca`: of client certificates (MUTUAL). Never logged: it holds a private key.
+    """
+
+    name: str
+    certificate: str = Field(max_length=262_144, repr=False)
+    private_key: str = Field(max_length=65_536, repr=False)
+    ca: str = Field(default="", max_length=262_144, repr=False)
+
+
 # -- api.mesh.* -----------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ class Bucket(StrEnum):
     CONFIG = "config"
     REGISTRY = "registry"
     DESIRED = "desired"
+    CREDENTIALS = "credentials"
 
 
 class Kind(StrEnum):

@@ -179,6 +179,9 @@ class _Reader:
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
         self._count(1)
         if (mapping := self._expects_key()) is not None:
+            if event.value == "<<" and event.implicit[0]:  # quoted it is a key like any other
+                message = "merge keys (<<) are not supported; write the fields"
+                self._fault("yaml", line, message, (*mapping.path, "<<"))
             self._set_key(mapping, event.value, line)
             if event.anchor:
                 self._anchors[event.anchor] = (event.value, 1)
@@ -222,8 +225,6 @@ class _Reader:
         mapping.key = key
         mapping.skip_value = False
         path = (*mapping.path, key)
-        if key == "<<":
-            self._fault("yaml", line, "merge keys (<<) are not supported; write the fields", path)
         assert isinstance(mapping.container, dict)
         if key in mapping.container:
             first = self._tree.lines.get(path, 0)

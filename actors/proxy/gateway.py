@@ -34,6 +34,7 @@ class GatewayEdge(BaseEdge):
         added = [forwarded]
         self.tracer.complete(head, added)
         cluster = choice.cluster
+        assert cluster is not None
         if cluster.mutual:
             added.append(self.peer_line)
         exchange.forward(cluster, choice.timeout, added)

@@ -97,9 +97,11 @@ class OutboundEdge(BaseEdge):
             return
         added: list[bytes] = []
         self.tracer.complete(head, added)
-        if choice.cluster.mutual:
+        cluster = choice.cluster
+        assert cluster is not None
+        if cluster.mutual:
             added.append(self.peer_line)
-        exchange.forward(choice.cluster, choice.timeout, added)
+        exchange.forward(cluster, choice.timeout, added)
 
     def _accepts(self, credential: bytes) -> bool:
         if hmac.compare_digest(credential, self._accepted):

@@ -7,11 +7,12 @@ that returns a constant. Counterpart: the proxy's exchange, which brings its own
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from tulle.policies.config import Route, VirtualHost
+from tulle.policies.config import Labels, Route, VirtualHost
 from tulle.policies.decide.match import Headers, RequestTest, compile_matches
 from tulle.policies.decide.pick import compile_pick
+from tulle.policies.decide.plan import DEFAULT_RETRY, Plan, Retry
 from tulle.policies.hostnames import is_wildcard, specific_first
 
 T = TypeVar("T")
@@ -19,11 +20,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[T]):
-    """Where a request goes, by which route. `timeout` in seconds, None: no limit."""
+    """Where a request goes, by which route. `timeout` in seconds, None: no limit.
 
-    cluster: T
+    `cluster` is None only when the plan answers by itself. `plan` None: nothing more to do.
+    """
+
+    cluster: T | None
     timeout: float | None
     route: Route
+    retry: Retry = DEFAULT_RETRY
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who routes: matches on it are decided when routes are compiled.
+
+    `scheme`: of the URLs that its listener takes.
+    """
+
+    namespace: str = "default"
+    labels: Labels = ()
+    scheme: Literal["http", "https"] = "http"
 
 
 Chooser = Callable[[bytes, bytes, bytes, Headers, float], Choice[T] | None]
@@ -33,7 +51,9 @@ None: no route takes the request.
 """
 
 
-def compile_routes(routes: Sequence[Route], clusters: Mapping[str, T]) -> Chooser[T]:
+def compile_routes(
+    routes: Sequence[Route], clusters: Mapping[str, T], client: Client = Client()
+) -> Chooser[T]:
     """The chooser of routes in order. `clusters` has every cluster they name, else KeyError."""
     rules: list[tuple[RequestTest, Callable[[float], Choice[T]]]] = []
     for route in routes:
@@ -45,7 +65,7 @@ def compile_routes(routes: Sequence[Route], clusters: Mapping[str, T]) -> Choose
 
 
 def compile_virtual_hosts(
-    virtual_hosts: Sequence[VirtualHost], clusters: Mapping[str, T]
+    virtual_hosts: Sequence[VirtualHost], clusters: Mapping[str, T], client: Client = Client()
 ) -> Chooser[T]:
     """The chooser of a gateway's listener: exact domains first, then the longest wildcard.
 
@@ -53,7 +73,7 @@ def compile_virtual_hosts(
     """
     choosers: dict[str, Chooser[T]] = {}
     for virtual_host in virtual_hosts:
-        chooser = compile_routes(virtual_host.routes, clusters)
+        chooser = compile_routes(virtual_host.routes, clusters, client)
         choosers |= dict.fromkeys(virtual_host.domains, chooser)
     if list(choosers) == ["*"]:
         return choosers["*"]

@@ -44,7 +44,7 @@ spec:
 
 def cluster(mesh: Mesh, request: str, *headers: str) -> Cluster:
     choice = mesh.choice(request, *headers)
-    assert choice is not None
+    assert choice is not None and choice.cluster is not None
     return choice.cluster
 
 

@@ -164,6 +164,7 @@ def _answer(
     if choice is None:
         return _reason(reasons.ROUTE_NOT_FOUND)
     cluster = choice.cluster
+    assert cluster is not None
     if cluster.broken:
         return _reason(reasons.REASONS[cluster.broken])
     host = cluster.host.removesuffix(".svc.cluster.local").removesuffix(".default")
