@@ -18,8 +18,9 @@ from tulle.policies.world import Policy
 class OpenServer:
     """A server of a Gateway and what it serves of its `hosts`, as written.
 
-    `blocked_by` has opened the port with the other protocol: then it serves nothing. `lost` are
-    the hosts that an older HTTPS server has, and whose that is.
+    `blocked_by`: the older Gateway that has opened the port with the other protocol; then it
+    serves nothing. `older`: hosts that an older server of the port has as well, and whose it is.
+    An HTTPS server does not serve those, HTTP servers share them.
     """
 
     gateway: Policy
@@ -28,7 +29,12 @@ class OpenServer:
     protocol: Literal["HTTP", "HTTPS"]
     hosts: tuple[str, ...] = ()
     blocked_by: Policy | None = None
-    lost: tuple[tuple[str, Policy], ...] = ()
+    older: tuple[tuple[str, Policy], ...] = ()
+
+    @property
+    def port(self) -> int:
+        """The port's number, as written."""
+        return self.server.port.number
 
     @property
     def redirects(self) -> bool:
@@ -37,22 +43,22 @@ class OpenServer:
         return self.protocol == "HTTP" and tls is not None and bool(tls.https_redirect)
 
     @property
-    def sni_hosts(self) -> tuple[str, ...]:
-        """The hosts without namespace, each once."""
+    def plain_hosts(self) -> tuple[str, ...]:
+        """The hosts that it serves without their namespaces, each once."""
         return tuple(dict.fromkeys(_host(self.gateway, written) for written in self.hosts))
 
 
 def open_servers(gateways: Iterable[Policy]) -> tuple[OpenServer, ...]:
     """All servers of the Gateways of one pool, which are given the older first."""
     ports: dict[int, OpenServer] = {}
-    owners: dict[tuple[int, str], OpenServer] = {}
+    owners: dict[tuple[int, str], Policy] = {}
     found: list[OpenServer] = []
     for gateway in gateways:
         for position, server in enumerate(spec(gateway, Gateway).servers):
-            opened = _opened(OpenServer(gateway, position, server, _protocol(server)), ports, owners)
-            ports.setdefault(server.port.number, opened)
-            for host in opened.sni_hosts:
-                owners.setdefault((server.port.number, host), opened)
+            opened = _opened(gateway, position, server, ports, owners)
+            ports.setdefault(opened.port, opened)
+            for written in opened.hosts:
+                owners.setdefault(_owned(opened.protocol, gateway, server, written), gateway)
             found.append(opened)
     return tuple(found)
 
@@ -60,36 +66,38 @@ def open_servers(gateways: Iterable[Policy]) -> tuple[OpenServer, ...]:
 def servers_by_host(servers: Iterable[OpenServer]) -> Mapping[int, HostTable[OpenServer]]:
     """By port: the server of a host; the most specific counts, of equal ones the older."""
     ports: dict[int, dict[str, OpenServer]] = {}
-    for server in filter(lambda server: server.hosts, servers):
-        hosts = ports.setdefault(server.server.port.number, {})
-        for host in server.sni_hosts:
-            hosts.setdefault(host, server)
+    for server in servers:
+        for host in server.plain_hosts:
+            ports.setdefault(server.port, {}).setdefault(host, server)
     return {port: HostTable(hosts) for port, hosts in ports.items()}
 
 
 def _opened(
-    one: OpenServer,
+    gateway: Policy,
+    position: int,
+    server: Server,
     ports: Mapping[int, OpenServer],
-    owners: Mapping[tuple[int, str], OpenServer],
+    owners: Mapping[tuple[int, str], Policy],
 ) -> OpenServer:
-    number = one.server.port.number
-    first = ports.get(number)
-    if first is not None and first.protocol != one.protocol:
-        return OpenServer(one.gateway, one.position, one.server, one.protocol, (), first.gateway)
-    lost: dict[str, Policy] = {}
-    if one.protocol == "HTTPS":
-        for written in one.server.hosts:
-            owner = owners.get((number, _host(one.gateway, written)))
-            if owner is not None:
-                lost[written] = owner.gateway
-    kept = tuple(written for written in one.server.hosts if written not in lost)
-    return OpenServer(
-        one.gateway, one.position, one.server, one.protocol, kept, None, tuple(lost.items())
+    protocol: Literal["HTTP", "HTTPS"] = (
+        "HTTPS" if server.port.protocol.upper() == "HTTPS" else "HTTP"
     )
+    first = ports.get(server.port.number)
+    if first is not None and first.protocol != protocol:
+        return OpenServer(gateway, position, server, protocol, blocked_by=first.gateway)
+    older = {
+        written: owner
+        for written in server.hosts
+        if (owner := owners.get(_owned(protocol, gateway, server, written))) is not None
+    }
+    hosts = tuple(host for host in server.hosts if protocol == "HTTP" or host not in older)
+    return OpenServer(gateway, position, server, protocol, hosts, older=tuple(older.items()))
 
 
-def _protocol(server: Server) -> Literal["HTTP", "HTTPS"]:
-    return "HTTPS" if server.port.protocol.upper() == "HTTPS" else "HTTP"
+def _owned(protocol: str, gateway: Policy, server: Server, written: str) -> tuple[int, str]:
+    """What two servers can't both have: an SNI has no namespace, routes by HTTP have."""
+    host = _host(gateway, written) if protocol == "HTTPS" else written.lower()
+    return server.port.number, host
 
 
 def _host(gateway: Policy, written: str) -> str:

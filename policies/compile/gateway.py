@@ -55,7 +55,7 @@ def compile_gateway(inputs: GatewayInputs) -> GatewayConfig:
     deciders = servers_by_host(servers)
     listeners: list[GatewayListener] = []
     for port in sorted(deciders):
-        here = [s for s in servers if s.server.port.number == port and s.hosts]
+        here = [s for s in servers if s.port == port and s.hosts]
         served = _served(here, bindings)
         redirects = _redirects(served, here, deciders[port])
         hosts = _virtual_hosts(served, redirects, port, builder)
@@ -100,7 +100,7 @@ def _redirects(
 
     Also without a VirtualService. One of two servers for the same host: the older decides.
     """
-    domains = {*served, *(host for s in servers if s.redirects for host in s.sni_hosts)}
+    domains = {*served, *(host for s in servers if s.redirects for host in s.plain_hosts)}
     found = {domain: deciders.find(domain) for domain in domains}
     return {
         domain: Route(

@@ -20,7 +20,7 @@ def _server(server: OpenServer) -> ServerTls | None:
     if tls is None:
         return None
     return ServerTls(
-        hosts=tuple(sorted(server.sni_hosts, key=specific_first)),
+        hosts=tuple(sorted(server.plain_hosts, key=specific_first)),
         mode="MUTUAL" if tls.mode == "MUTUAL" else "SIMPLE",
         certificate=tls.server_certificate or "",
         private_key=tls.private_key or "",
