@@ -191,7 +191,7 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
             "DestinationRule",
             {"host": "a", "trafficPolicy": {"tunnel": {"targetHost": "a", "targetPort": 1}}},
             "spec.trafficPolicy.tunnel",
-            "supported here: loadBalancer, connectionPool, outlierDetection, tls, portLevelSettings",
+            "connectionPool, outlierDetection, tls, portLevelSettings",
         ),
         (
             "DestinationRule",
