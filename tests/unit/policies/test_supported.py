@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.policy_mesh import parsed
-from tulle.policies.resources.kinds import KINDS
+from tulle.policies.resources.kinds import GROUPS, KINDS
 from tulle.policies.supported import TABLES, Each, Executed, Table, unsupported
 
 FULL_GATEWAY_SERVER = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
@@ -15,7 +15,7 @@ FULL_GATEWAY_SERVER = {"port": {"number": 80, "name": "http", "protocol": "HTTP"
 def found(kind: str, **fields: Any) -> list[tuple[str, str]]:
     """(path, message) of what is refused in a document of these fields."""
     text = {
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": f"{GROUPS[kind]}/v1",  # type: ignore[index]
         "kind": kind,
         "metadata": {"name": "x"},
         "spec": fields,
@@ -87,6 +87,45 @@ EXECUTED: list[tuple[str, dict[str, Any]]] = [
             "resolution": "STATIC",
             "ports": [{"number": 80, "name": "http", "protocol": "http"}],
             "endpoints": [{"address": "10.0.0.1", "ports": {"http": 8080}, "labels": {"a": "b"}}],
+        },
+    ),
+    (
+        "PeerAuthentication",
+        {
+            "selector": {"matchLabels": {"app": "a"}},
+            "mtls": {"mode": "STRICT"},
+            "portLevelMtls": {"80": {"mode": "DISABLE"}, "81": {"mode": "UNSET"}},
+        },
+    ),
+    (
+        "AuthorizationPolicy",
+        {
+            "selector": {"matchLabels": {"app": "a"}},
+            "action": "DENY",
+            "rules": [
+                {
+                    "from": [
+                        {"source": {name: ["a"], f"not{name[0].upper()}{name[1:]}": ["a"]}}
+                        for name in ("principals", "namespaces", "serviceAccounts", "ipBlocks")
+                    ],
+                    "to": [
+                        {"operation": {name: ["/a"], f"not{name[0].upper()}{name[1:]}": ["/a"]}}
+                        for name in ("hosts", "ports", "methods", "paths")
+                    ],
+                    "when": [
+                        {"key": key, "values": ["a"], "notValues": ["a"]}
+                        for key in (
+                            "source.ip",
+                            "source.namespace",
+                            "source.principal",
+                            "source.serviceAccount",
+                            "destination.port",
+                            "connection.sni",
+                            "request.headers[X-A]",
+                        )
+                    ],
+                }
+            ],
         },
     ),
 ]
@@ -175,6 +214,61 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
             {"hosts": ["a"], "resolution": "STATIC", "location": "MESH_INTERNAL"},
             "spec.location",
             "supported: MESH_EXTERNAL",
+        ),
+        (
+            "AuthorizationPolicy",
+            {"action": "AUDIT"},
+            "spec.action",
+            "AUDIT is not supported yet; supported: ALLOW, DENY",
+        ),
+        ("AuthorizationPolicy", {"action": "CUSTOM"}, "spec.action", "supported: ALLOW, DENY"),
+        (
+            "AuthorizationPolicy",
+            {"targetRefs": [{"kind": "Gateway", "name": "g"}]},
+            "spec.targetRefs",
+            "supported here: selector, action, rules",
+        ),
+        ("AuthorizationPolicy", {"provider": {"name": "x"}}, "spec.provider", "is not supported"),
+        (
+            "AuthorizationPolicy",
+            {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]},
+            "spec.rules[0].from[0].source.requestPrincipals",
+            "supported here: principals, notPrincipals, namespaces",
+        ),
+        (
+            "AuthorizationPolicy",
+            {"rules": [{"from": [{"source": {"notRemoteIpBlocks": ["::1"]}}]}]},
+            "spec.rules[0].from[0].source.notRemoteIpBlocks",
+            "is not supported yet",
+        ),
+        (
+            "AuthorizationPolicy",
+            {"rules": [{"to": [{"operation": {"paths": ["/a", "/b/{*}"]}}]}]},
+            "spec.rules[0].to[0].operation.paths[1]",
+            "supported: exact, prefix*, *suffix, *",
+        ),
+        (
+            "AuthorizationPolicy",
+            {"rules": [{"to": [{"operation": {"notPaths": ["/{**}"]}}]}]},
+            "spec.rules[0].to[0].operation.notPaths[0]",
+            "/{**} is not supported yet",
+        ),
+        *(
+            (
+                "AuthorizationPolicy",
+                {"rules": [{"when": [{"key": key, "values": ["a"]}]}]},
+                "spec.rules[0].when[0].key",
+                "supported: source.ip, source.namespace, source.principal",
+            )
+            for key in (
+                "remote.ip",
+                "destination.ip",
+                "request.auth.principal",
+                "request.auth.claims[iss]",
+                "experimental.envoy.filters.a[b]",
+                "request.headers[:path]",
+                "request.headers[Host]",
+            )
         ),
     ],
 )
