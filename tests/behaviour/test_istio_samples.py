@@ -17,9 +17,6 @@ REFUSED = {
         "spec.resolution",
         "spec.trafficPolicy.portLevelSettings",
     },
-    "fault-injection-details-v1.yaml": {"spec.http[0].fault"},
-    "virtual-service-ratings-test-abort.yaml": {"spec.http[0].fault"},
-    "virtual-service-ratings-test-delay.yaml": {"spec.http[0].fault"},
     "tcp-echo-20-v2.yaml": {"spec.tcp"},
     "tcp-echo-all-v1.yaml": {"spec.servers[0].port.protocol", "spec.tcp"},
 }
