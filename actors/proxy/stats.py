@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Final, Generic, Literal, TypeVar
 
 from tulle.actors.proxy.cells import BOUNDS, Cell, Counted, Labels, TcpCell
-from tulle.actors.proxy.labels import UNKNOWN_DESTINATION, UNKNOWN_SERVICE, UNKNOWN_SOURCE
+from tulle.actors.proxy.labels import (
+    UNKNOWN,
+    UNKNOWN_DESTINATION,
+    UNKNOWN_SERVICE,
+    UNKNOWN_SOURCE,
+    name_clusters,
+)
 from tulle.bus.messages import Series
 
 SERIES_LIMIT: Final = 20_000  # cells of one proxy; what comes later is counted together
@@ -109,7 +115,7 @@ class TcpRecorder:
 
 
 class Cells(Generic[C]):
-    """Cells by their labels, `limit` of them and those in which what is too much is put together."""
+    """Cells by their labels: `limit` of them, and those that take what is too much together."""
 
     __slots__ = ("_cells", "_limit", "_make")
 
@@ -134,12 +140,68 @@ class Cells(Generic[C]):
         return iter(self._cells.values())
 
 
+class NoRecorder(Recorder):
+    """Counts nothing: what telemetry costs is measured against it."""
+
+    __slots__ = ()
+
+    def add(
+        self, status: int, milliseconds: float, request_bytes: int, response_bytes: int
+    ) -> None:
+        """Forgets it."""
+
+    def add_flagged(
+        self,
+        status: int,
+        flag: str,
+        milliseconds: float,
+        request_bytes: int = 0,
+        response_bytes: int = 0,
+    ) -> None:
+        """Forgets it."""
+
+
+class NoTcpRecorder(TcpRecorder):
+    """Counts nothing, as above."""
+
+    __slots__ = ()
+
+    def opened(self) -> None:
+        """Forgets it."""
+
+    def sent(self, count: int) -> None:
+        """Forgets it."""
+
+    def received(self, count: int) -> None:
+        """Forgets it."""
+
+    def closed(self, flag: str = NO_FLAG) -> None:
+        """Forgets it."""
+
+
 class Stats:
-    """All recorders and cells of one proxy; equal labels share one."""
+    """All recorders and cells of one proxy; equal labels share one.
 
-    __slots__ = ("_limit", "_recorders", "_tcp_recorders", "cells", "tcp_cells")
+    `mesh` is what Istio calls the cluster. Not `counting`: its recorders count nothing.
+    """
 
-    def __init__(self, limit: int = SERIES_LIMIT) -> None:
+    __slots__ = (
+        "_limit",
+        "_make",
+        "_make_tcp",
+        "_mesh",
+        "_recorders",
+        "_tcp_recorders",
+        "cells",
+        "tcp_cells",
+    )
+
+    def __init__(
+        self, limit: int = SERIES_LIMIT, *, mesh: str = UNKNOWN, counting: bool = True
+    ) -> None:
+        self._mesh = mesh
+        self._make = Recorder if counting else NoRecorder
+        self._make_tcp = TcpRecorder if counting else NoTcpRecorder
         self._limit = limit
         self._recorders: dict[LabelValues, Recorder] = {}
         self._tcp_recorders: dict[LabelValues, TcpRecorder] = {}
@@ -148,32 +210,33 @@ class Stats:
 
     def recorder(self, reporter: Reporter, *parts: Labels) -> Recorder:
         """The recorder of the labels in `parts`, made when it is not there yet."""
-        labels = _joined(reporter, "http", parts)
+        labels = name_clusters(_joined(reporter, "http", parts), self._mesh)
         key = _key(labels)
         recorder = self._recorders.get(key)
         if recorder is None:
-            recorder = Recorder(self, labels)
+            recorder = self._make(self, labels)
             if len(self._recorders) < self._limit:
                 self._recorders[key] = recorder
         return recorder
 
     def tcp_recorder(self, reporter: Reporter, *parts: Labels) -> TcpRecorder:
         """The same for TCP connections."""
-        labels = _joined(reporter, "tcp", parts)
+        labels = name_clusters(_joined(reporter, "tcp", parts), self._mesh)
         key = _key(labels)
         recorder = self._tcp_recorders.get(key)
         if recorder is None:
-            recorder = TcpRecorder(self, labels)
+            recorder = self._make_tcp(self, labels)
             if len(self._tcp_recorders) < self._limit:
                 self._tcp_recorders[key] = recorder
         return recorder
 
     def snapshot(self, changed_only: bool) -> list[Series]:
-        """Absolute values, of the series that changed since the last snapshot or of all."""
+        """Absolute values, of the series that changed since the last snapshot, or of all
+        in which anything happened."""
         series: list[Series] = []
         for cell in self._all():
             happened = cell.happened()
-            if changed_only and happened == cell.reported:
+            if not happened or (changed_only and happened == cell.reported):
                 continue
             cell.reported = happened
             series.extend(cell.series())

@@ -106,6 +106,7 @@ def test_a_flag_says_how_a_connection_ended() -> None:
         if one.name == "istio_tcp_connections_closed_total"
     }
     assert closed == {"-": 0, "UF": 1}
+    assert len(stats.snapshot(False)) == 8
 
 
 def test_over_the_limit_connections_are_counted_together() -> None:
@@ -114,3 +115,16 @@ def test_over_the_limit_connections_are_counted_together() -> None:
         stats.tcp_recorder("source", {"destination_workload": f"w{n}"}).opened()
     opened = [s for s in stats.snapshot(False) if s.name == "istio_tcp_connections_opened_total"]
     assert len(opened) == 11 and sum(one.value for one in opened) == 100
+
+
+def test_what_does_not_count_has_nothing_to_tell() -> None:
+    stats = Stats(counting=False)
+    recorder = stats.recorder("source", {"a": "1"})
+    recorder.add(200, 1, 1, 1)
+    recorder.add_flagged(503, "UF", 1)
+    tcp = stats.tcp_recorder("source", {"a": "1"})
+    tcp.opened()
+    tcp.sent(1)
+    tcp.received(1)
+    tcp.closed()
+    assert stats.snapshot(False) == []
