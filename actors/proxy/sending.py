@@ -44,6 +44,8 @@ class Sending(ABC):
     cluster: Cluster
 
     body_received = 0  # bytes of the request's body
+    asked: Endpoint | None = None  # once nobody is: who was asked last
+    route = ""  # its name, when requests are logged
     answered = False  # a byte of a response came, and it was not all
     _pending: list[bytes] = []  # noqa: RUF012 - not yet written; never changed here
     _sent_body = False
@@ -170,6 +172,7 @@ class Sending(ABC):
     def drop(self) -> None:
         """Frees endpoint and connection; nothing more is sent."""
         upstream, endpoint = self.upstream, self.endpoint
+        self.asked = endpoint or (self._tried[-1] if self._tried else None)
         self.upstream = self.endpoint = None
         if endpoint is not None:
             endpoint.active -= 1
