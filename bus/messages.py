@@ -351,9 +351,13 @@ class Series(Message):
 
 
 class TelemetryBatch(Message):
-    """telemetry.<shard>, each second: series that changed, absolute; `full`: all of them."""
+    """telemetry.<shard>, each second: series that changed, absolute; `full`: all of them.
+
+    `last`: the proxy ends; nobody else will ever tell this.
+    """
 
     proxy: str
     started: float
     full: bool = False
+    last: bool = False
     series: list[Series] = []
