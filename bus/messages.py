@@ -201,7 +201,7 @@ class StopRequest(Request):
 
 
 class Lease(Message):
-    """lease.<workload>, every 2 s and at once on a change of `state`."""
+    """lease.<ns>.<account>.<workload>, every 2 s and at once on a change of `state`."""
 
     workload: str
     state: WorkloadState
@@ -351,7 +351,7 @@ class Series(Message):
 
 
 class TelemetryBatch(Message):
-    """telemetry.<shard>, each second: series that changed, absolute; `full`: all of them."""
+    """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all."""
 
     proxy: str
     started: float

@@ -7,6 +7,7 @@ registry. While it does not lead it answers nobody: the one that leads does.
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from tulle.actors import logs
 from tulle.actors.authority.disk import load_ticket_key
@@ -19,10 +20,12 @@ from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.machine import Connected, Disconnected, Event
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.term import Buckets, Term
+from tulle.actors.supervisor.users import Users
 from tulle.actors.terms import Terms
 from tulle.bus.codec import decode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
+from tulle.bus.issuer import Issuer
 from tulle.bus.jetstream import existing_store, open_store
 from tulle.bus.messages import (
     Answer,
@@ -68,6 +71,9 @@ class SupervisorActor:
     async def _live(self) -> None:
         ticket_key = await asyncio.to_thread(load_ticket_key, self._spec.authority_folder)
         specs = ProxySpecs(self._spec, ticket_key)
+        keys_folder = Path(self._spec.nats_keys)
+        issuer = await asyncio.to_thread(Issuer.load, keys_folder)
+        users = Users(issuer, keys_folder, self._subjects)
         async with await connect_for_ever(self._spec) as connection:
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
@@ -75,7 +81,7 @@ class SupervisorActor:
             server = Server(connection, self._subjects)
 
             def new_term() -> Term:
-                return Term(connection, buckets, leader, self._launcher, specs)
+                return Term(connection, buckets, leader, self._launcher, specs, users)
 
             try:
                 await self._subscribe(connection, server)
@@ -143,8 +149,9 @@ class SupervisorActor:
             _LOG.warning("a lease can't be read: subject=%s error=%s", message.subject, error)
             return
         # Permissions guard the subject, so that is whose lease it is.
-        if self._term is not None and message.subject == self._subjects.lease(lease.workload):
-            self._term.leased(lease)
+        namespace, account, workload = self._subjects.parse(message.subject).parts
+        if self._term is not None and workload == lease.workload:
+            self._term.leased(namespace, account, lease)
 
     async def _on_status(self, message: Message) -> None:
         try:

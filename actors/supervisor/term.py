@@ -17,6 +17,7 @@ from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.machine import Event, Leased, Leaves, Reported, Ticked
 from tulle.actors.supervisor.pools import Pools
 from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.actors.supervisor.users import Users
 from tulle.actors.supervisor.workloads import Workloads
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
@@ -56,6 +57,7 @@ class Term:
         leader: Leader,
         launcher: Launcher,
         specs: ProxySpecs,
+        users: Users,
     ) -> None:
         self._connection = connection
         self._policies = buckets.policies
@@ -70,6 +72,7 @@ class Term:
             Ledger(desired, PoolRecord, "pool", desired.put_all),
             launcher,
             specs,
+            users,
         )
         self.services = self._context.services
         self.workloads = Workloads(self._context)
@@ -99,9 +102,10 @@ class Term:
         """Something happened to the supervisor itself."""
         self.workloads.feed(event)
 
-    def leased(self, lease: Lease) -> None:
-        """lease.<workload> came."""
-        self.feed(Leased(lease.workload, lease.state))
+    def leased(self, namespace: str, account: str, lease: Lease) -> None:
+        """lease.<ns>.<account>.<workload> came; one of another account's workload is ignored."""
+        if self.workloads.owner(lease.workload) == (namespace, account):
+            self.feed(Leased(lease.workload, lease.state))
 
     def reported(self, status: ProxyStatus) -> None:
         """status.proxy.<id> came."""

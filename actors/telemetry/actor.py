@@ -88,9 +88,15 @@ class CollectorActor:
 
     async def _on_batch(self, message: Message) -> None:
         try:
-            self._totals.add(codec.decode(TelemetryBatch, message.data))
+            batch = codec.decode(TelemetryBatch, message.data)
         except Undecodable as error:
             log.warning("telemetry can't be read: subject=%s error=%s", message.subject, error)
+            return
+        # Permissions guard the subject, so that is whose figures they are.
+        if self._subjects.parse(message.subject).parts[1] != batch.proxy:
+            log.warning("telemetry of another: subject=%s proxy=%s", message.subject, batch.proxy)
+            return
+        self._totals.add(batch)
 
     # HTTP.
 
