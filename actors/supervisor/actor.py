@@ -1,7 +1,8 @@
 """The supervisor as an actor: connects, follows or leads, and hands what it hears to its `Term`.
 
-Serves api.workload.*, api.mesh.{services,workloads,scale}, lease.* and the heartbeat of the
-registry. While it does not lead it answers nobody: the one that leads does.
+Serves api.workload.*, api.credential.*, api.mesh.{services,workloads,scale}, lease.* and the
+heartbeat of registry and credentials. While it does not lead it answers nobody: the one that leads
+does.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ from tulle.bus.issuer import Issuer
 from tulle.bus.jetstream import existing_store, open_store
 from tulle.bus.messages import (
     Answer,
+    CredentialAddRequest,
+    CredentialDeleteRequest,
+    CredentialListRequest,
     Lease,
     MeshRequest,
     ProxyStatus,
@@ -116,6 +120,7 @@ class SupervisorActor:
                 return Buckets(
                     await open_store(connection, self._subjects, Bucket.REGISTRY),
                     await open_store(connection, self._subjects, Bucket.DESIRED),
+                    await open_store(connection, self._subjects, Bucket.CREDENTIALS),
                     existing_store(connection, self._subjects, Bucket.POLICIES),
                 )
             except BusError as error:
@@ -133,6 +138,12 @@ class SupervisorActor:
             "stop": endpoint(StopRequest, self._stop),
         }
         await server.serve(subjects.api_workload_all, by_verb(workload))
+        credential = {
+            "add": endpoint(CredentialAddRequest, self._add_credential),
+            "delete": endpoint(CredentialDeleteRequest, self._delete_credential),
+            "list": endpoint(CredentialListRequest, self._list_credentials),
+        }
+        await server.serve(subjects.api_credential_all, by_verb(credential))
         await server.serve(subjects.api_mesh("scale"), endpoint(ScaleRequest, self._scale))
         listing = endpoint(MeshRequest, self._list)
         await server.serve(subjects.api_mesh("services"), listing)
@@ -182,6 +193,25 @@ class SupervisorActor:
         if (term := self._term) is None:
             return None
         return await self._answers.once(request.id, lambda: term.pools.scale(request))
+
+    async def _add_credential(
+        self, parts: tuple[str, ...], request: CredentialAddRequest
+    ) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.credentials.add(request))
+
+    async def _delete_credential(
+        self, parts: tuple[str, ...], request: CredentialDeleteRequest
+    ) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.credentials.delete(request))
+
+    async def _list_credentials(
+        self, parts: tuple[str, ...], request: CredentialListRequest
+    ) -> Answer | None:
+        return self._term.credentials.list(request.id) if self._term is not None else None
 
     async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
         if (term := self._term) is None:
