@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
 from tulle.actors.proxy.cluster import Cluster
@@ -17,6 +17,7 @@ from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
+from tulle.actors.proxy.listener import Mode
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
@@ -32,8 +33,12 @@ from tulle.policies.config import (
     OutboundConfig,
     key,
 )
+from tulle.policies.decide.authorize import Authorizer, compile_authorizer
 from tulle.policies.decide.hosts import HostIndex
+from tulle.policies.decide.peers import mode_of
 from tulle.policies.decide.route import Chooser, compile_routes, compile_virtual_hosts
+
+ROOT_NAMESPACE: Final = "istio-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Plane:
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
         self._outbound = OutboundEdge(self._around, through, want_host)
         self._inbound = {port.service: self._inbound_edge(port) for port in spec.ports}
+        self._asked: dict[str, InboundConfig] = {}  # by namespace
+        self._authorizer: Authorizer | None = None
         self._gateways: dict[int, GatewayEdge] = {}
         self._choosers: dict[int, Chooser[Cluster]] = {}
 
@@ -90,7 +97,15 @@ class Plane:
         self._book.remove(("outbound", host))
 
     def install_inbound(self, config: InboundConfig) -> None:
-        """What this namespace asks of its peers: mTLS, which nothing here does without."""
+        """What a namespace, the proxy's own or the root's, asks of peers and their requests."""
+        self._asked[config.namespace] = config
+        asked, spec = [self._asked[name] for name in sorted(self._asked)], self._spec
+        where = (ROOT_NAMESPACE, spec.namespace, spec.labels)
+        self._authorizer = compile_authorizer(asked, *where)
+        for port, edge in self._inbound.items():
+            edge.install_mode(mode_of(asked, *where, port))
+        for edge in (*self._inbound.values(), *self._gateways.values()):
+            edge.install_authorizer(self._authorizer)
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
@@ -109,6 +124,8 @@ class Plane:
         """New connections to the mesh use it; those of the old one end with their request."""
         self._mesh.install(identity)
         self._book.install_identity()
+        for edge in self._inbound.values():
+            edge.renew()
 
     # Serving: a protocol for each accepted connection.
 
@@ -116,17 +133,22 @@ class Plane:
         """For the app's requests."""
         return self._outbound.protocol()
 
-    def inbound_protocol(self, service_port: int) -> asyncio.Protocol:
+    def inbound_protocol(self, service_port: int, sni: str = "") -> asyncio.Protocol:
         """For peers' requests to a port of the workload, which must be one of its spec."""
-        return self._inbound[service_port].protocol()
+        return self._inbound[service_port].protocol(sni)
 
-    def gateway_protocol(self, port: int) -> asyncio.Protocol:
+    def gateway_protocol(self, port: int, sni: str = "") -> asyncio.Protocol:
         """For requests from outside, to a port as the policy writes it."""
         edge = self._gateways.get(port)
         if edge is None:
-            edge = self._gateways[port] = GatewayEdge(self._around)
+            edge = self._gateways[port] = GatewayEdge(self._around, port)
             edge.choose = self._choosers.get(port)
-        return edge.protocol()
+            edge.install_authorizer(self._authorizer)
+        return edge.protocol(sni)
+
+    def inbound_mode(self, service_port: int) -> Mode:
+        """Who is let in at a port of the workload."""
+        return self._inbound[service_port].mode
 
     async def drain(self, which: Literal["inbound", "all"], seconds: float) -> Drained:
         """Each answer is its connection's last; at the deadline what is left is closed."""
@@ -150,4 +172,4 @@ class Plane:
         # Counted per peer, not here.
         app = Cluster(config, around.stats.recorder("destination"), around.uniform)
         app.endpoints = (app_endpoint(port.app, self._plain, around),)
-        return InboundEdge(around, app, self._identify)
+        return InboundEdge(around, app, self._identify, port.service)
