@@ -55,7 +55,7 @@ PASSTHROUGH_FORBIDDEN = _reason(
     "-",
     "The host is not of the mesh, and its address is loopback, link-local or a mesh listener.",
 )
-RBAC_DENIED = _reason("rbac_denied", 403, "UAEX", "RBAC: access denied.")
+RBAC_DENIED = _reason("rbac_denied", 403, "UAEX", "An AuthorizationPolicy denies this request.")
 UNKNOWN_ADDRESS = _reason("unknown_address", 502, "UF", "The host's name has no address.")
 UNKNOWN_CLUSTER = _reason("unknown_cluster", 503, "NC", "The route's host does not exist.")
 UNKNOWN_SUBSET = _reason(
