@@ -66,14 +66,11 @@ class Bound:
             denial = self.authorize(head.method, head.path, head.authority, head.headers)
             if denial is not None:
                 exchange.recorder = self.edge.recorder_of(exchange)
-                exchange.refuse(denied(denial, exchange.client.principal))
+                exchange.refuse(denied(denial))
                 return
         self.edge.admit(exchange)
 
 
-def denied(denial: Denial, principal: str) -> Reason:
-    """The reason with what decided, and about whom."""
-    by = f"{denial.policy} {denial.rule}".strip() or "no ALLOW policy matches"
-    detail = f" ({denial.detail})" if denial.detail else ""
-    who = principal or "a caller without an mTLS identity"
-    return replace(RBAC_DENIED, sentence=f"RBAC: access denied: {by}{detail}; caller: {who}.")
+def denied(denial: Denial) -> Reason:
+    """The reason, with what decided and about whom."""
+    return replace(RBAC_DENIED, sentence=f"RBAC: access denied. {denial.detail}")

@@ -18,7 +18,8 @@ from tulle.actors.proxy.tls import parse_spiffe
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
 from tulle.actors.proxy.wire.request_head import PEER_HEADER
-from tulle.policies.decide.authorize import Authorizer, Caller
+from tulle.policies.decide.authorize import Authorizer, Caller, Denial
+from tulle.policies.decide.match import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class BaseEdge(ABC):
         client.edge.leaves = True
 
     def bar(self, client: ClientConnection, bar: bool = True) -> None:
-        """No further request of this connection is answered; an idle one closes. Or it may again."""
+        """The next request of a connection ends it, an idle one closes; or it may stay again."""
         if bar and client.idle:
             client.close()
         elif bar and not isinstance(client.edge, Bound):
@@ -97,7 +98,12 @@ class BaseEdge(ABC):
             client.edge.barred = bar
 
     def _bind(self, client: ClientConnection) -> None:
-        authorize = self._authorizer.bind(self._caller(client)) if self._authorizer else None
+        authorize = None
+        if self._authorizer is not None:
+            try:
+                authorize = self._authorizer.bind(self._caller(client))
+            except ValueError:  # a caller without an IP address, which a policy asks for
+                authorize = _deny_all
         if isinstance(client.edge, Bound):
             client.edge.authorize = authorize
         elif authorize is not None:
@@ -134,3 +140,7 @@ class BaseEdge(ABC):
         client = ClientConnection(self, self._around.wheel, self._around.outbox)
         client.sni = sni
         return client
+
+
+def _deny_all(method: bytes, path: bytes, authority: bytes, headers: Headers) -> Denial | None:
+    return Denial("", "", "A policy asks for the caller's address, which is not known.")

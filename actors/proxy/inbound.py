@@ -14,10 +14,10 @@ from tulle.actors.proxy.client import ClientConnection
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
-from tulle.actors.proxy.listener import Mode
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.wire.request_head import PEER_HEADER
 from tulle.policies.config import Cluster as ClusterConfig
+from tulle.policies.decide.peers import DEFAULT, Mode
 
 Identify = Callable[[asyncio.BaseTransport], str | None]
 
@@ -27,14 +27,14 @@ RECORDERS: Final = 4_096  # peers remembered; a peer may call itself anything
 class InboundEdge(BaseEdge):
     """`app` is the one endpoint; `identify` tells the SPIFFE id that a peer proved.
 
-    `mode`: who is let in, STRICT until the policies are known.
+    `mode`: who is let in, the default (STRICT) until the policies are known.
     """
 
     def __init__(
         self, around: Surroundings, app: Cluster, identify: Identify, port: int = 0
     ) -> None:
         super().__init__(around, "destination", port)
-        self.mode: Mode = "STRICT"
+        self.mode: Mode = DEFAULT
         self._app = app
         self._identify = identify
         self._recorders: dict[tuple[str, bytes], Recorder] = {}

@@ -1,8 +1,8 @@
 """Accepts connections on a socket that the holder lent, and makes a transport of each.
 
 Where TLS may come, the first bytes are looked at without being read (sniffing), and the rest is
-OpenSSL's; whether plain talk is let in, the mode of the moment says. Counterparts: actors.proxy.plane, which makes the protocols, and
-actors.holding, which owns the socket.
+OpenSSL's; whether plain talk is let in, the mode of the moment says. Counterparts:
+actors.proxy.plane, which makes the protocols, and actors.holding, which owns the socket.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from typing import Literal
 
 from tulle.actors.proxy.hello import HELLO_BYTES, First
 from tulle.actors.proxy.sniffing import Sniffing
+from tulle.policies.decide.peers import Mode
 
 Kind = Literal["outbound", "gateway", "inbound"]
-Mode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
 ContextOf = Callable[[str], ssl.SSLContext | None]
 """By SNI (empty: none came) the TLS context of a handshake; None: it is refused."""
 

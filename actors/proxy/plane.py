@@ -17,15 +17,16 @@ from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
-from tulle.actors.proxy.listener import Mode
+from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
+from tulle.actors.proxy.server_tls import ServerContexts
 from tulle.actors.proxy.spec import PortSpec, ProxySpec
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
-from tulle.bus.messages import ServiceRecord
+from tulle.bus.messages import CredentialRecord, ServiceRecord
 from tulle.policies.config import (
     GatewayConfig,
     HostsConfig,
@@ -35,8 +36,13 @@ from tulle.policies.config import (
 )
 from tulle.policies.decide.authorize import Authorizer, compile_authorizer
 from tulle.policies.decide.hosts import HostIndex
-from tulle.policies.decide.peers import mode_of
-from tulle.policies.decide.route import Chooser, compile_routes, compile_virtual_hosts
+from tulle.policies.decide.peers import Mode, mode_of
+from tulle.policies.decide.route import (
+    Chooser,
+    Client,
+    compile_routes,
+    compile_virtual_hosts,
+)
 
 ROOT_NAMESPACE: Final = "istio-system"
 
@@ -69,6 +75,8 @@ class Plane:
         self._around = Surroundings(spec, Wheel(loop), Outbox(loop), self.stats, Tracer())
         self._identify = identify
         self._plain = PlainDialer()
+        self._materials = Materials()
+        self._servers = ServerContexts(self._materials)
         self._mesh = MeshDialer(client_context, identify)
         self._book = EndpointBook(self._around, self._plain, self._mesh)
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
@@ -104,17 +112,40 @@ class Plane:
         self._authorizer = compile_authorizer(asked, *where)
         for port, edge in self._inbound.items():
             edge.install_mode(mode_of(asked, *where, port))
-        for edge in (*self._inbound.values(), *self._gateways.values()):
-            edge.install_authorizer(self._authorizer)
+        edges: list[BaseEdge] = [*self._inbound.values(), *self._gateways.values()]
+        for each in edges:
+            each.install_authorizer(self._authorizer)
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
         clusters = self._book.install(key(config), config.clusters)
         self._choosers = {
-            it.port: compile_virtual_hosts(it.virtual_hosts, clusters) for it in config.listeners
+            it.port: compile_virtual_hosts(it.virtual_hosts, clusters, self._client(it.protocol))
+            for it in config.listeners
         }
+        self._servers.install(config.listeners)
         for port, edge in self._gateways.items():
             edge.choose = self._choosers.get(port)
+            edge.install_scheme(self._servers.encrypted(port))
+
+    def install_credential(self, record: CredentialRecord) -> None:
+        """A certificate that the gateway's config names, for new connections."""
+        self._materials.install(record)
+        self.refresh_files()
+
+    def remove_credential(self, name: str) -> None:
+        """It is there no more; its names refuse new connections."""
+        self._materials.remove(name)
+        self.refresh_files()
+
+    def refresh_files(self) -> None:
+        """Uses certificates whose files have changed."""
+        self._servers.refresh()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What of the config can't be carried out, in sentences."""
+        return self._servers.problems
 
     def install_service(self, record: ServiceRecord) -> None:
         """The workloads of a service, also for clusters that are installed later."""
@@ -150,6 +181,14 @@ class Plane:
         """Who is let in at a port of the workload."""
         return self._inbound[service_port].mode
 
+    def gateway_mode(self, port: int) -> Mode:
+        """STRICT: TLS alone; DISABLE: plain alone."""
+        return "STRICT" if self._servers.encrypted(port) else "DISABLE"
+
+    def gateway_context(self, port: int, sni: str) -> ssl.SSLContext | None:
+        """How a handshake at an HTTPS port goes; None: it is refused."""
+        return self._servers.choose(port, sni)
+
     async def drain(self, which: Literal["inbound", "all"], seconds: float) -> Drained:
         """Each answer is its connection's last; at the deadline what is left is closed."""
         edges: list[BaseEdge] = list(self._inbound.values())
@@ -165,6 +204,10 @@ class Plane:
             else:
                 client.abort()
         return Drained(max(0, before - len(left)), len(idle), len(left) - len(idle))
+
+    def _client(self, protocol: Literal["HTTP", "HTTPS"]) -> Client:
+        scheme: Literal["http", "https"] = "https" if protocol == "HTTPS" else "http"
+        return Client(self._spec.namespace, self._spec.labels, scheme)
 
     def _inbound_edge(self, port: PortSpec) -> InboundEdge:
         around = self._around

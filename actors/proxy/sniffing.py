@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tulle.actors.proxy.hello import HEAD_BYTES, HELLO_BYTES, First, read_first
 
+
 class Sniffing:
     """Connections that have not shown what they are: at most `limit`, each for `seconds`.
 
@@ -102,9 +103,7 @@ class Sniffing:
     def _peek(self, connection: socket.socket) -> bytes | None:
         """What has come, unread; empty: the peer closed or reset; None: nothing yet."""
         try:
-            return connection.recv(
-                HELLO_BYTES if self._with_name else HEAD_BYTES, socket.MSG_PEEK
-            )
+            return connection.recv(HELLO_BYTES if self._with_name else HEAD_BYTES, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return None
         except OSError:
