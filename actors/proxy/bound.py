@@ -59,7 +59,7 @@ class Bound:
     def admit(self, exchange: Exchange) -> None:
         """Refuses what the policies deny; the rest is the edge's."""
         if self.barred:
-            exchange.client.abort()
+            exchange.client.close()  # not reset: the answer before may be on its way
             return
         if self.authorize is not None:
             head = exchange.head

@@ -84,7 +84,7 @@ class Doors:
 
     def _start(self, name: str, sock: socket.socket) -> None:
         address, port = sock.getsockname()[:2]
-        listener = self._listener(name, sock)
+        listener = listener_of(self._plane, name, sock, self._context)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -144,16 +144,19 @@ class Doors:
         self._holder = None
         self._on_lost()
 
-    def _listener(self, name: str, sock: socket.socket) -> Listener:
-        plane = self._plane
-        kind, _, number = name.partition(":")
-        if kind == "inbound":
-            port = int(number)
-            factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
-            return Listener(sock, "inbound", factory, lambda _: self._context(), mode=mode)
-        if kind == "gateway":
-            port = int(number)
-            factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
-            context_of = partial(plane.gateway_context, port)
-            return Listener(sock, "gateway", factory, context_of, mode=mode)
-        return Listener(sock, "outbound", plane.outbound_protocol)
+
+def listener_of(
+    plane: Plane, name: str, sock: socket.socket, context: Callable[[], SSLContext]
+) -> Listener:
+    """The listener of a door; `context` as of `Doors`."""
+    kind, _, number = name.partition(":")
+    if kind == "inbound":
+        port = int(number)
+        factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
+        return Listener(sock, "inbound", factory, lambda _: context(), mode=mode)
+    if kind == "gateway":
+        port = int(number)
+        factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
+        context_of = partial(plane.gateway_context, port)
+        return Listener(sock, "gateway", factory, context_of, mode=mode)
+    return Listener(sock, "outbound", plane.outbound_protocol)
