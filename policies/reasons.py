@@ -68,6 +68,15 @@ NO_ENDPOINTS = _reason("no_endpoints", 503, "UH", "No workload is ready to serve
 IDENTITY_REFUSED = _reason(
     "identity_refused", 503, "UF", "The peer's certificate is not one of the service's accounts."
 )
+UPSTREAM_TLS_FAILED = _reason(
+    "upstream_tls_failed", 503, "UF", "The TLS handshake with the upstream failed."
+)
+UPSTREAM_NEEDS_TLS = _reason(
+    "upstream_needs_tls",
+    503,
+    "UH",
+    "The port is https; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
+)
 CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
 CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")
 UPSTREAM_RESET = _reason("upstream_reset", 503, "UC", "The upstream closed before it answered.")
