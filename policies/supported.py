@@ -50,6 +50,31 @@ def _protocol(*names: str) -> Executed:
     )
 
 
+_ATTRIBUTES: Final = (
+    "source.ip",
+    "source.namespace",
+    "source.principal",
+    "source.serviceAccount",
+    "destination.port",
+    "connection.sni",
+)
+"""Keys of `when`; headers come besides."""
+
+
+def _attribute(value: Json) -> bool:
+    key = str(value)
+    if key.startswith("request.headers["):
+        # The host and the pseudo headers have fields of their own in `to`.
+        name = key.removeprefix("request.headers[").lower()
+        return not name.startswith(":") and name != "host]"
+    # What is no attribute at all is refused by `security.py`.
+    return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
+
+
+def _no_template(value: Json) -> bool:
+    return "{*}" not in str(value) and "{**}" not in str(value)
+
+
 ANY: Final = Executed("anything", lambda _: True)
 _PUBLIC = Executed('["*"]', lambda value: value in ([], ["*"]))
 _SOME_TIME = Executed(
@@ -57,34 +82,66 @@ _SOME_TIME = Executed(
     lambda value: isinstance(value, str) and nanoseconds(value) >= MILLISECOND,
 )
 _STRING_MATCH = {"exact": ANY, "prefix": ANY, "regex": ANY}
+_HEADER_OPERATIONS = {"set": ANY, "add": ANY, "remove": ANY}
+_HEADERS = {"request": _HEADER_OPERATIONS, "response": _HEADER_OPERATIONS}
+_PERCENTAGE = {"value": ANY}
+
+_HTTP_MATCH: Table = {
+    "name": ANY,
+    "uri": _STRING_MATCH,
+    "ignoreUriCase": ANY,
+    "scheme": _STRING_MATCH,
+    "method": _STRING_MATCH,
+    "authority": _STRING_MATCH,
+    "headers": Each(_STRING_MATCH),
+    "withoutHeaders": Each(_STRING_MATCH),
+    "queryParams": Each(_STRING_MATCH),
+    "gateways": ANY,
+    "port": ANY,
+    "sourceLabels": ANY,
+    "sourceNamespace": ANY,
+}
+
+_HTTP_ROUTE: Table = {
+    "name": ANY,
+    "match": Each(_HTTP_MATCH),
+    "route": Each(
+        {
+            "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
+            "weight": ANY,
+            "headers": _HEADERS,
+        }
+    ),
+    "timeout": ANY,
+    # The words of retryOn are checked in checks/retries.py.
+    "retries": {"attempts": ANY, "perTryTimeout": ANY, "retryOn": ANY},
+    "fault": {
+        "delay": {"fixedDelay": ANY, "percentage": _PERCENTAGE, "percent": ANY},
+        "abort": {"httpStatus": ANY, "percentage": _PERCENTAGE},
+    },
+    "rewrite": {
+        "uri": ANY,
+        "authority": ANY,
+        "uriRegexRewrite": {"match": ANY, "rewrite": ANY},
+    },
+    "redirect": {
+        "uri": ANY,
+        "prefixRewrite": ANY,
+        "authority": ANY,
+        "scheme": ANY,
+        "port": ANY,
+        "derivePort": ANY,
+        "redirectCode": ANY,
+    },
+    "directResponse": {"status": ANY, "body": {"string": ANY, "bytes": ANY}},
+    "headers": _HEADERS,
+}
+
 _VIRTUAL_SERVICE: Table = {
     "hosts": ANY,
     "gateways": ANY,
     "exportTo": _PUBLIC,
-    "http": Each(
-        {
-            "name": ANY,
-            "timeout": ANY,
-            "match": Each(
-                {
-                    "name": ANY,
-                    "uri": _STRING_MATCH,
-                    "ignoreUriCase": ANY,
-                    "method": _STRING_MATCH,
-                    "authority": _STRING_MATCH,
-                    "headers": Each(_STRING_MATCH),
-                    "gateways": ANY,
-                    "port": ANY,
-                }
-            ),
-            "route": Each(
-                {
-                    "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
-                    "weight": ANY,
-                }
-            ),
-        }
-    ),
+    "http": Each(_HTTP_ROUTE),
 }
 
 _TRAFFIC: Mapping[str, Table] = {
@@ -175,9 +232,65 @@ _SERVICE_ENTRY: Table = {
     "endpoints": Each({"address": ANY, "ports": ANY, "labels": ANY}),
 }
 
+_MTLS: Table = {"mode": ANY}
+
+_PEER_AUTHENTICATION: Table = {
+    "selector": ANY,
+    "mtls": _MTLS,
+    "portLevelMtls": Each(_MTLS),
+}
+
+_PATHS: Table = Each(Executed("exact, prefix*, *suffix, *", _no_template))
+
+_AUTHORIZATION_POLICY: Table = {
+    "selector": ANY,
+    "action": _one_of("ALLOW", "DENY"),
+    "rules": Each(
+        {
+            "from": Each(
+                {
+                    "source": {
+                        "principals": ANY,
+                        "notPrincipals": ANY,
+                        "namespaces": ANY,
+                        "notNamespaces": ANY,
+                        "serviceAccounts": ANY,
+                        "notServiceAccounts": ANY,
+                        "ipBlocks": ANY,
+                        "notIpBlocks": ANY,
+                    }
+                }
+            ),
+            "to": Each(
+                {
+                    "operation": {
+                        "hosts": ANY,
+                        "notHosts": ANY,
+                        "ports": ANY,
+                        "notPorts": ANY,
+                        "methods": ANY,
+                        "notMethods": ANY,
+                        "paths": _PATHS,
+                        "notPaths": _PATHS,
+                    }
+                }
+            ),
+            "when": Each(
+                {
+                    "key": Executed(listed((*_ATTRIBUTES, "request.headers[NAME]")), _attribute),
+                    "values": ANY,
+                    "notValues": ANY,
+                }
+            ),
+        }
+    ),
+}
+
 TABLES: Mapping[Kind, Table] = {
+    "AuthorizationPolicy": _AUTHORIZATION_POLICY,
     "DestinationRule": _DESTINATION_RULE,
     "Gateway": _GATEWAY,
+    "PeerAuthentication": _PEER_AUTHENTICATION,
     "ServiceEntry": _SERVICE_ENTRY,
     "VirtualService": _VIRTUAL_SERVICE,
 }

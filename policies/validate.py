@@ -16,7 +16,9 @@ from tulle.policies.resources.networking.destination_rule import DestinationRule
 from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
+from tulle.policies.resources.security.peer_authentication import PeerAuthentication
 from tulle.policies.rule_references import rule_references
+from tulle.policies.security import older_peers
 from tulle.policies.servers import OpenServer, open_servers
 from tulle.policies.supported import unsupported
 from tulle.policies.world import Policy, PolicyKey, World
@@ -49,6 +51,8 @@ def references(index: Index, policy: Policy) -> Iterator[Problem]:
             yield from _gateway(index, policy)
         case ServiceEntry():
             yield from _service_entry(index, policy)
+        case PeerAuthentication():
+            yield from older_peers(index, policy)
 
 
 def _given_twice(documents: Iterable[Document]) -> Iterator[Problem]:

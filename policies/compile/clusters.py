@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tulle.policies.compile.endpoints import by_dns, static_endpoints
+from tulle.policies.compile.peer_modes import peer_modes
 from tulle.policies.compile.traffic import balancer_of, limits_of, outlier_of, traffic_of
 from tulle.policies.compile.upstream_tls import security_of
 from tulle.policies.config import Cluster, Labels
@@ -38,6 +39,7 @@ def compile_cluster(backend: Backend, number: int, subset: str = "") -> Cluster:
         endpoints=static_endpoints(backend, port, labels),
         tls=security.tls,
         tls_written=security.written,
+        peer_modes=peer_modes(backend, number, labels),
         upstream_tls=security.upstream,
         limits=limits_of(traffic.connection_pool),
         outlier=outlier_of(traffic.outlier_detection),
