@@ -64,15 +64,11 @@ def shown(mesh: Mesh, sni: str, port: int = 443) -> str:
 
 
 def told(mesh: Mesh, host: str, port: int = 80) -> str:
-    """What a request to `host` gets: `https`, or where it goes."""
-    hosts = {domain: vh for vh in listener(mesh, port).virtual_hosts for domain in vh.domains}
-    found = HostTable(hosts).find(host)
-    redirect = found.routes[0].redirect if found is not None else None
-    if redirect is None:
-        return mesh.enter(f"GET http://{host}:{port}/")
-    assert (redirect.code, redirect.scheme) == (301, "https")
-    return "https"
+    """What a request to `host` gets: where it is sent to, or where it goes."""
+    return mesh.enter(f"GET http://{host}:{port}/cart?id=1")
 
+
+TO_HTTPS = "301 location: https://shop.example/cart?id=1"
 
 ENDS: list[tuple[str, str, ServerTls]] = [
     (
@@ -177,19 +173,19 @@ PLAIN: list[tuple[str, Sequence[str], str, str]] = [
         "a server that redirects sends everything to https",
         [gateway(http("'*'", tls=REDIRECT)), SHOP],
         "shop.example",
-        "https",
+        TO_HTTPS,
     ),
     (
         "it does so for hosts without routes",
         [gateway(http("'*'", tls=REDIRECT)), SHOP],
         "other.example",
-        "https",
+        TO_HTTPS.replace("shop", "other"),
     ),
     (
         "it does so without any VirtualService",
         [gateway(http("shop.example", tls=REDIRECT))],
         "shop.example",
-        "https",
+        TO_HTTPS,
     ),
     (
         "a host that it does not name is not redirected",
@@ -213,7 +209,7 @@ PLAIN: list[tuple[str, Sequence[str], str, str]] = [
         "a more specific server that redirects is redirected",
         [gateway(http("'*'"), http("shop.example", tls=REDIRECT)), SHOP],
         "shop.example",
-        "https",
+        TO_HTTPS,
     ),
     (
         "of two Gateways for a host the older decides to redirect",
@@ -223,7 +219,7 @@ PLAIN: list[tuple[str, Sequence[str], str, str]] = [
             SHOP,
         ],
         "shop.example",
-        "https",
+        TO_HTTPS,
     ),
     (
         "of two Gateways for a host the older decides not to",
@@ -244,7 +240,7 @@ PLAIN: list[tuple[str, Sequence[str], str, str]] = [
 def test_how_tls_ends(tls: str, server: ServerTls) -> None:
     mesh = Mesh(gateway(https("shop.example", tls)), SHOP)
     assert (listener(mesh, 443).protocol, listener(mesh, 443).tls) == ("HTTPS", (server,))
-    assert mesh.enter("GET http://shop.example:443/") == "reviews"
+    assert mesh.enter("GET https://shop.example/") == "reviews"
 
 
 @pytest.mark.parametrize(
@@ -263,8 +259,13 @@ def test_what_plain_http_is_told(texts: Sequence[str], host: str, answer: str) -
 
 def test_a_redirect_leaves_https_alone() -> None:
     mesh = Mesh(gateway(http("'*'", tls=REDIRECT), https("'*'")), SHOP)
-    assert told(mesh, "shop.example") == "https"
-    assert told(mesh, "shop.example", 443) == "reviews"
+    assert told(mesh, "shop.example") == TO_HTTPS
+    assert mesh.enter("GET https://shop.example/") == "reviews"
+
+
+def test_the_port_that_a_client_came_to_is_not_where_it_is_sent() -> None:
+    mesh = Mesh(gateway(http("'*'", port=8080, tls=REDIRECT)))
+    assert told(mesh, "shop.example", 8080) == TO_HTTPS
 
 
 def test_a_port_of_both_protocols_is_the_older_gateways() -> None:
@@ -277,7 +278,7 @@ def test_a_port_of_both_protocols_is_the_older_gateways() -> None:
         (8443, "HTTPS"),
     ]
     assert mesh.warnings() == ["conflict spec.servers[0].port.protocol"]
-    assert mesh.enter("GET http://shop.example:8443/") == "reviews"
+    assert mesh.enter("GET https://shop.example:8443/") == "reviews"
     mesh = Mesh(secure, plain, routes)
     assert listener(mesh, 443).protocol == "HTTPS"
     assert mesh.warnings() == ["conflict spec.servers[0].port.protocol"]
@@ -287,7 +288,7 @@ def test_what_a_newer_gateway_loses_it_does_not_route() -> None:
     old = gateway(https("shop.example"), name="old")
     new = gateway(https("shop.example", MUTUAL), name="new")
     mesh = Mesh(old, new, SHOP.replace("[web, old, new]", "[new]"))
-    assert mesh.enter("GET http://shop.example:443/") == "404 route_not_found"
+    assert mesh.enter("GET https://shop.example/") == "404 route_not_found"
     assert mesh.warnings() == ["conflict spec.servers[0].hosts[0]"]
 
 

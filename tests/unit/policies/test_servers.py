@@ -1,7 +1,8 @@
 """Which servers of Gateways are open when they exclude each other."""
 
 from tests.support.policy_mesh import Mesh
-from tulle.policies.resolve import Index
+from tulle.policies.resolve import Index, spec
+from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.servers import OpenServer, open_servers, servers_by_host
 from tulle.policies.world import INGRESS
 
@@ -26,7 +27,9 @@ def secure(hosts: str, port: int = 443) -> str:
 
 
 def opened(*texts: str) -> tuple[OpenServer, ...]:
-    return open_servers(Index(Mesh(*texts).world).gateways_for(INGRESS))
+    return open_servers(
+        (g, spec(g, Gateway)) for g in Index(Mesh(*texts).world).gateways_for(INGRESS)
+    )
 
 
 def test_servers_that_do_not_meet_are_all_open() -> None:

@@ -5,7 +5,8 @@ import pytest
 from tests.support.policy_mesh import Mesh
 from tulle.policies.compile.server_tls import server_tls
 from tulle.policies.config import ServerTls
-from tulle.policies.resolve import Index
+from tulle.policies.resolve import Index, spec
+from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.servers import open_servers
 from tulle.policies.world import INGRESS
 
@@ -23,7 +24,8 @@ spec:
 
 def compiled(tls: str, protocol: str = "HTTPS") -> tuple[ServerTls, ...]:
     text = GATEWAY.replace("PROTOCOL", protocol).replace("TLS}", f"{tls}}}")
-    return server_tls(open_servers(Index(Mesh(text).world).gateways_for(INGRESS)))
+    gateways = Index(Mesh(text).world).gateways_for(INGRESS)
+    return server_tls(open_servers((g, spec(g, Gateway)) for g in gateways))
 
 
 def test_hosts_are_without_namespaces_each_once_the_exact_first() -> None:
