@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from tulle.actors.proxy.exchange import Exchange
@@ -28,10 +29,17 @@ def forwarded_line(addresses: bytes) -> bytes:
 
 
 class Edge(Protocol):
-    """Decides about requests of one listener. Of `draining` edges each answer is the last."""
+    """Decides about requests of one listener. Of `draining` edges each answer is the last.
+
+    `port` as policies write the listener's, 0: each request's URL says it. `uniform` draws a number
+    in [0, 1).
+    """
 
     draining: bool
     unrouted: Recorder
+    scheme: str
+    port: int
+    uniform: Callable[[], float]
 
     def greet(self, client: "ClientConnection") -> bool:
         """A client connected; False: not one to talk to."""

@@ -36,6 +36,8 @@ class BaseEdge(ABC):
     def __init__(self, around: Surroundings, reporter: Reporter) -> None:
         spec = around.spec
         self.draining = False
+        self.scheme = "http"
+        self.port = 0
         self.connections: set[ClientConnection] = set()
         self.empty = asyncio.Event()
         self.uniform = around.uniform

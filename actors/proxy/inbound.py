@@ -6,12 +6,13 @@ from typing import Final
 
 from tulle.actors.proxy import labels
 from tulle.actors.proxy.client import ClientConnection
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, only_choice
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.wire.request_head import PEER_HEADER
 from tulle.policies.config import Cluster as ClusterConfig
+from tulle.policies.decide.plan import NO_RETRY
 
 Identify = Callable[[asyncio.BaseTransport], str | None]
 
@@ -23,7 +24,7 @@ class InboundEdge(BaseEdge):
 
     def __init__(self, around: Surroundings, app: Cluster, identify: Identify) -> None:
         super().__init__(around, "destination")
-        self._app = app
+        self._choice = only_choice(app, NO_RETRY)
         self._identify = identify
         self._recorders: dict[tuple[str, bytes], Recorder] = {}
 
@@ -41,7 +42,7 @@ class InboundEdge(BaseEdge):
             recorder = self._recorder(exchange.client.principal, name)
         added: list[bytes] = []
         self.tracer.complete(head, added)
-        exchange.forward(self._app, None, added, recorder)
+        exchange.forward(self._choice, added, recorder)
 
     def _recorder(self, principal: str, name: bytes) -> Recorder:
         around, spec = self._around, self._around.spec

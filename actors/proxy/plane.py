@@ -125,6 +125,7 @@ class Plane:
         edge = self._gateways.get(port)
         if edge is None:
             edge = self._gateways[port] = GatewayEdge(self._around)
+            edge.port = port
             edge.choose = self._choosers.get(port)
         return edge.protocol()
 
