@@ -114,7 +114,8 @@ class EndpointBook:
         limits = self._limits.get(config.name)
         if limits is None:
             limits = self._limits[config.name] = Limits(config.limits)
-        limits.config = config.limits
+        elif limits.config != config.limits:
+            limits.replace(config.limits)
         return limits
 
     def _find(self, config: configs.Cluster) -> tuple[Endpoint, ...]:

@@ -21,7 +21,7 @@ from tulle.policies.reasons import UPSTREAM_OVERFLOW, Reason
 
 
 class Limits:
-    """The counters of one cluster name. `config` may be replaced, and holds from then on."""
+    """The counters of one cluster name."""
 
     __slots__ = (
         "__weakref__", "active", "config", "connections", "pending", "retries", "stalled",
@@ -34,6 +34,11 @@ class Limits:
         self.connections = 0  # those being made too
         self.retries = 0
         self.stalled: dict[LimitedEndpoint, None] = {}  # who waits there, waits without a dial
+
+    def replace(self, config: ConnectionLimits) -> None:
+        """Other limits from now on; more connections may be allowed now."""
+        self.config = config
+        self.wake()
 
     @property
     def full(self) -> bool:
@@ -68,7 +73,7 @@ class Limits:
         return True
 
     def wake(self) -> None:
-        """A connection is gone: others may be made where requests wait."""
+        """Connections may be made where requests wait for one."""
         for endpoint in list(self.stalled):
             if not self.may_connect:
                 return
@@ -139,7 +144,7 @@ class LimitedEndpoint(Endpoint):
         """`waiter` waits no longer."""
         if waiter in self._waiters:
             super().forget(waiter)
-            self._limits.pending -= 1
+            self._one_waits_less()
 
     def take_back(self, upstream: UpstreamConnection) -> None:
         """A connection that can carry another request, unless it has had its share."""
@@ -200,5 +205,10 @@ class LimitedEndpoint(Endpoint):
     def _next_waiter(self) -> Waiter | None:
         waiter = super()._next_waiter()
         if waiter is not None:
-            self._limits.pending -= 1
+            self._one_waits_less()
         return waiter
+
+    def _one_waits_less(self) -> None:
+        self._limits.pending -= 1
+        if not self._waiters:
+            self._limits.stalled.pop(self, None)

@@ -75,7 +75,11 @@ def test_a_client_may_leave_between_two_tries() -> None:
 
 @pytest.mark.parametrize(
     ("retry", "reset"),
-    [(NO_RETRY, True), (Retry(2, on_reset=False), True), (Retry(2, on_connect_failure=False), False)],
+    [
+        (NO_RETRY, True),
+        (Retry(2, on_reset=False), True),
+        (Retry(2, on_connect_failure=False), False),
+    ],
 )  # fmt: skip
 def test_only_what_the_policy_names_is_tried_again(retry: Retry, reset: bool) -> None:
     bench = Bench(endpoints=2, retry=retry)
@@ -242,7 +246,7 @@ def test_an_answer_that_has_begun_may_take_longer_than_a_try() -> None:
 
 
 def test_the_route_s_time_out_holds_over_all_tries() -> None:
-    bench, upstream = asked(retry=Retry(9, per_try=1.0), timeout_ms=2_500)
+    bench, _ = asked(retry=Retry(9, per_try=1.0), timeout_ms=2_500)
     for _ in range(2):
         bench.loop.advance(1.1)
         bench.connect()
