@@ -198,10 +198,6 @@ class Exchange(Routed):
 
     # From the other parts.
 
-    def forget_response(self) -> None:
-        """What was read of a response is not for the client."""
-        self._out = []
-
     def limit(self, seconds: float, reason: Reason) -> None:
         """Has the request answered with `reason` in `seconds`."""
         self._deadline = self.client.limit(seconds)

@@ -5,7 +5,6 @@ it is still here. Each try takes an endpoint that was not tried; when none is le
 after a short wait.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -130,10 +129,6 @@ class Trying(Sending):
             self._holds_retry = False
             limits.retries -= 1
 
-    @abstractmethod
-    def forget_response(self) -> None:
-        """What was read of a response is not for the client."""
-
     # Inside.
 
     def _was_sent(self, upstream: UpstreamConnection) -> bool:
@@ -181,7 +176,6 @@ class Trying(Sending):
 
     def _next_try(self) -> None:
         self.answered = False
-        self.forget_response()
         self.rewind()
         self.later()
         if self.send():

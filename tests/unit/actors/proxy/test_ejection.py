@@ -38,8 +38,6 @@ def available(bench: Bench) -> list[int]:
 
 def test_five_connect_failures_in_a_row() -> None:
     bench = bench_of(2, DEFAULT_OUTLIER)
-    bench.cluster.endpoints = (bench.endpoint,)
-    bench.cluster.endpoints = tuple(bench.endpoints)
     failed = 0
     while len(available(bench)) == 2:
         bench.send(GET)
@@ -114,6 +112,17 @@ def test_statuses_in_a_row(outlier: Outlier, statuses: tuple[int, ...], ejected:
     bench = bench_of(2, outlier)
     answer(bench, bench.endpoint, *statuses)
     assert available(bench) == ([1] if ejected else [0, 1])
+
+
+def test_answers_to_requests_are_counted() -> None:
+    bench = bench_of(2, FIVE)
+    while len(available(bench)) == 2:
+        bench.send(GET)
+        endpoint = bench.waiting()
+        bench.answer(bench.connect(), b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+        endpoint.idle.clear()
+    assert bench.counted()["500", "-"] in range(5, 11)
+    bench.idle()
 
 
 def test_failures_without_an_answer_count_as_503_unless_they_are_split() -> None:

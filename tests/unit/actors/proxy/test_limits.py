@@ -90,6 +90,17 @@ def test_a_connection_that_closes_elsewhere_makes_room() -> None:
     assert len(answered(clients)) == 1
 
 
+def test_an_endpoint_that_lost_its_last_connection_makes_another_for_who_waits() -> None:
+    bench = LimitedBench(ConnectionLimits(max_connections=1), endpoints=2, retry=NO_RETRY)
+    clients = asking(bench, 4)
+    ups = [connect(bench, 0), connect(bench, 1)]
+    ups[0].lose(ConnectionResetError())
+    bench.loop.turn()
+    assert [it.dials for it in bench.limited] == [1, 0]  # though the other's is over the limit
+    bench.answer(connect(bench, 0), OK)
+    assert len(answered(clients)) == 1
+
+
 def test_an_endpoint_without_a_connection_may_always_make_one() -> None:
     bench = LimitedBench(ConnectionLimits(max_connections=1), endpoints=3)
     asking(bench, 3)
