@@ -14,6 +14,7 @@ from typing import Final
 
 from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.proxy.listener import Kind, Listener
+from tulle.actors.proxy.peer_uid import PeerCheck, PeerUid
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
 
@@ -34,13 +35,17 @@ class Doors:
         context: Callable[[], SSLContext],
         on_command: Callable[[str], Awaitable[None]],
         on_lost: Callable[[], None],
+        on_problem: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_problem` hears of problems that come or go while a door is open."""
         self.problems: dict[str, str] = {}
         self._spec = spec
         self._plane = plane
         self._context = context
         self._on_command = on_command
         self._on_lost = on_lost
+        self._on_problem = on_problem
+        self._peer_uid = PeerUid()
         self._holder: HolderClient | None = None
         self._opening = asyncio.Lock()  # two who want one door at once open it once
         self._open: dict[str, tuple[Listener, str]] = {}
@@ -80,13 +85,17 @@ class Doors:
                 log.warning("not listening: %s", self.problems[name])
                 return
             self.problems.pop(name, None)
-            self._start(name, sock)
+            self._start(name, sock, holder.uid)
 
-    def _start(self, name: str, sock: socket.socket) -> None:
+    def _start(self, name: str, sock: socket.socket, uid: int) -> None:
         address, port = sock.getsockname()[:2]
         kind, factory = self._protocol(name)
-        context = self._context if kind == "inbound" else None
-        listener = Listener(sock, kind, factory, context)
+        if kind == "outbound":  # for the apps of who called `tulle run`, and nobody else
+            check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
+            listener = Listener(sock, kind, factory, admits=check)
+        else:
+            context = self._context if kind == "inbound" else None
+            listener = Listener(sock, kind, factory, context)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -138,9 +147,17 @@ class Doors:
         for listener, _ in self._open.values():
             listener.close()
         self._open.clear()
+        self._peer_uid.close()
         if self._holder is not None:
             self._holder.close()
             self._holder = None
+
+    def _tell_problem(self, name: str, problem: str) -> None:
+        if problem:
+            self.problems[name] = f"{name}: {problem}"
+        else:
+            self.problems.pop(name, None)
+        self._on_problem()
 
     def _lost(self) -> None:
         self._holder = None

@@ -71,6 +71,7 @@ class Listener:
     `protocol_factory()` is asked for each connection, inbound when its handshake begins; its
     `connection_made` is called when the handshake is done. `ssl_context()` is asked at each
     handshake: that is how certificates rotate; given for kind "inbound", and only there.
+    `admits` is asked about each accepted connection; those that it refuses are closed at once.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Listener:
         protocol_factory: Callable[[], asyncio.Protocol],
         ssl_context: Callable[[], ssl.SSLContext] | None = None,
         limits: Limits | None = None,
+        admits: Callable[[socket.socket], bool] = lambda connection: True,
     ) -> None:
         if (kind == "inbound") != (ssl_context is not None):
             raise ValueError(f"kind {kind}: inbound has a TLS context, and nothing else has")
@@ -89,6 +91,7 @@ class Listener:
         self._protocol_factory = protocol_factory
         self._ssl_context = ssl_context
         self._limits = limits or Limits()
+        self._admits = admits
         self._sniffing = Sniffing(
             self._loop, self._limits.undecided, self._limits.sniff_seconds, self._is_tls
         )
@@ -188,7 +191,7 @@ class Listener:
             log.error("accept: %s; this listener ends", e.strerror)
 
     def _take(self, connection: socket.socket) -> None:
-        if self._turning_away:
+        if self._turning_away or not self._admits(connection):
             connection.close()
             return
         accepted = _Accepted(*self._family, connection.detach())

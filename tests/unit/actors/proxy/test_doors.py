@@ -18,6 +18,8 @@ from tulle.actors.proxy.plane import Plane
 class Holder:
     """Binds a socket per request, after a turn of the loop, unless told to refuse."""
 
+    uid = 0
+
     def __init__(self) -> None:
         self.given: list[socket.socket] = []
         self.refuses = False
