@@ -32,6 +32,8 @@ class ControlSpec:
     leaf_ttl_seconds: float = 86_400.0
     log_folder: str = ""
     json_logs: bool = False
+    telemetry: bool = True  # of proxies (supervisor): see ProxySpec
+    access_log: Literal["off", "text", "json"] = "off"
 
     @property
     def name(self) -> str:

@@ -42,6 +42,8 @@ class Exchange(Sending):
 
     _response_keeps: bool
 
+    head_sent = 0  # bytes of the response, counted while it is on its way
+    body_sent = 0
     _out: list[bytes] = []  # noqa: RUF012 - of the response, not yet written; never changed here
     _chunk_response = False
     _parked: "Callable[[Exchange], None] | None" = None
@@ -99,14 +101,16 @@ class Exchange(Sending):
         if self.response_done:
             return
         self._drop()
-        self._count_flagged(self.status or reason.status, reason.flag)
         self.response_done = True
         if self.status:
+            self._count_flagged(self.status, reason.flag)
             self.client.abort()
             return
         self.status = reason.status
         self.keep = self._may_keep() and (self.request_done or self._may_discard())
         reply = local_reply(reason, self._connection_line(), self.head.method != b"HEAD")
+        self.head_sent = len(reply)
+        self._count_flagged(reason.status, reason.flag)
         self.client.outbox.write(self.client.transport, reply)
         if self.request_done or not self.keep:
             self.client.finished(self)
@@ -184,15 +188,19 @@ class Exchange(Sending):
         else:
             framing = self._frame(head.length)
         data = response_head(head, framing, body)
+        size = len(data)
         if self._out:
             data = b"".join([*self._out, data])
         if ended:
             client.outbox.write(client.transport, data)
-            self._complete()
+            self._complete(size)
         else:
+            self.body_sent = len(body)
+            self.head_sent = size - self.body_sent
             self._out = [data]
 
     def on_data(self, data: bytes) -> None:
+        self.body_sent += len(data)
         if self._chunk_response:
             self._out += (chunk_head(len(data)), data, _CRLF)
         else:
@@ -202,7 +210,7 @@ class Exchange(Sending):
         if self._chunk_response:
             self._out.append(LAST_CHUNK)
         self.client.outbox.write(self.client.transport, self._out)
-        self._complete()
+        self._complete(self.head_sent + self.body_sent)
 
     def on_flaw(self, detail: str) -> None:
         self.refuse(UPSTREAM_PROTOCOL)
@@ -219,10 +227,15 @@ class Exchange(Sending):
             self.keep = False  # HTTP/1.0 knows no chunks: the end is the connection's
         return framing + self._connection_line()
 
-    def _complete(self) -> None:
-        """The response is on its way to the client, to its end."""
+    def _complete(self, size: int) -> None:
+        """The response, `size` bytes, is on its way to the client, to its end."""
         self.response_done = True
-        self.recorder.add(self.status, (monotonic() - self.started) * 1_000.0)
+        self.recorder.add(
+            self.status,
+            (monotonic() - self.started) * 1_000.0,
+            len(self.request) + self.body_received,
+            size,
+        )
         endpoint, upstream = self.endpoint, self.upstream
         assert endpoint is not None and upstream is not None
         endpoint.active -= 1
@@ -255,4 +268,10 @@ class Exchange(Sending):
         return b"" if self.head.minor else KEEP_ALIVE_LINE
 
     def _count_flagged(self, status: int, flag: str) -> None:
-        self.recorder.add_flagged(status, flag, (monotonic() - self.started) * 1_000.0)
+        self.recorder.add_flagged(
+            status,
+            flag,
+            (monotonic() - self.started) * 1_000.0,
+            len(self.request or request_head(self.head, [])) + self.body_received,
+            self.head_sent + self.body_sent,
+        )

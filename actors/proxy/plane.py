@@ -59,7 +59,7 @@ class Plane:
         identify: Identify = tls.peer_spiffe_id,
     ) -> None:
         """`want_host`: asks for the outbound config of a host. The rest is injected by tests."""
-        self.stats = Stats()
+        self.stats = Stats(mesh=spec.mesh, counting=spec.telemetry)
         self._spec = spec
         self._around = Surroundings(spec, Wheel(loop), Outbox(loop), self.stats, Tracer())
         self._identify = identify

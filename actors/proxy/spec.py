@@ -6,6 +6,8 @@ Made by the supervisor (actors.supervisor), read by actors.proxy.actor.
 from dataclasses import dataclass
 from typing import Literal
 
+AccessLogForm = Literal["off", "text", "json"]
+
 
 def actor_name(proxy: str) -> str:
     """The name of a proxy's actor, and of its log."""
@@ -54,6 +56,8 @@ class ProxySpec:
     leaf_ttl_seconds: float = 86_400.0
     log_folder: str = ""  # empty: no log of its own
     json_logs: bool = False
+    telemetry: bool = True  # False: nothing is counted, to measure what counting costs
+    access_log: AccessLogForm = "off"  # a line per request in `log_folder`
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ therefore never fall while this collector lives.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tulle.actors.proxy.stats import REQUESTS
+from tulle.actors.proxy.cells import REQUESTS
 from tulle.bus.messages import Series, TelemetryBatch
 
 MAX_SERIES = 100_000
