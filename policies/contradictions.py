@@ -20,6 +20,9 @@ from tulle.policies.resources.networking.virtual_service import (
     HttpRoute,
     VirtualService,
 )
+from tulle.policies.resources.security.authorization_policy import AuthorizationPolicy
+from tulle.policies.resources.security.peer_authentication import PeerAuthentication
+from tulle.policies.security import authorization_contradictions, peer_contradictions
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _SUBSET = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
@@ -47,6 +50,10 @@ def contradictions(document: Document) -> Iterator[Problem]:
             yield from _gateway(document, gateway)
         case ServiceEntry() as entry:
             yield from _service_entry(document, entry)
+        case PeerAuthentication() as peer:
+            yield from peer_contradictions(document, peer)
+        case AuthorizationPolicy() as policy:
+            yield from authorization_contradictions(document, policy)
 
 
 # -- VirtualService -------------------------------------------------------------------------

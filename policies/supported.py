@@ -44,6 +44,31 @@ def _protocol(value: Json) -> bool:
     return isinstance(value, str) and value.upper() == "HTTP"
 
 
+_ATTRIBUTES: Final = (
+    "source.ip",
+    "source.namespace",
+    "source.principal",
+    "source.serviceAccount",
+    "destination.port",
+    "connection.sni",
+)
+"""Keys of `when`; headers come besides."""
+
+
+def _attribute(value: Json) -> bool:
+    key = str(value)
+    if key.startswith("request.headers["):
+        # The host and the pseudo headers have fields of their own in `to`.
+        name = key.removeprefix("request.headers[").lower()
+        return not name.startswith(":") and name != "host]"
+    # What is no attribute at all is refused by `security.py`.
+    return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
+
+
+def _no_template(value: Json) -> bool:
+    return "{*}" not in str(value) and "{**}" not in str(value)
+
+
 ANY: Final = Executed("anything", lambda _: True)
 _PUBLIC = Executed('["*"]', lambda value: value in ([], ["*"]))
 _HTTP = Executed("HTTP", _protocol, default="unset")
@@ -110,9 +135,65 @@ _SERVICE_ENTRY: Table = {
     "endpoints": Each({"address": ANY, "ports": ANY, "labels": ANY}),
 }
 
+_MTLS: Table = {"mode": ANY}
+
+_PEER_AUTHENTICATION: Table = {
+    "selector": ANY,
+    "mtls": _MTLS,
+    "portLevelMtls": Each(_MTLS),
+}
+
+_PATHS: Table = Each(Executed("exact, prefix*, *suffix, *", _no_template))
+
+_AUTHORIZATION_POLICY: Table = {
+    "selector": ANY,
+    "action": _one_of("ALLOW", "DENY"),
+    "rules": Each(
+        {
+            "from": Each(
+                {
+                    "source": {
+                        "principals": ANY,
+                        "notPrincipals": ANY,
+                        "namespaces": ANY,
+                        "notNamespaces": ANY,
+                        "serviceAccounts": ANY,
+                        "notServiceAccounts": ANY,
+                        "ipBlocks": ANY,
+                        "notIpBlocks": ANY,
+                    }
+                }
+            ),
+            "to": Each(
+                {
+                    "operation": {
+                        "hosts": ANY,
+                        "notHosts": ANY,
+                        "ports": ANY,
+                        "notPorts": ANY,
+                        "methods": ANY,
+                        "notMethods": ANY,
+                        "paths": _PATHS,
+                        "notPaths": _PATHS,
+                    }
+                }
+            ),
+            "when": Each(
+                {
+                    "key": Executed(listed((*_ATTRIBUTES, "request.headers[NAME]")), _attribute),
+                    "values": ANY,
+                    "notValues": ANY,
+                }
+            ),
+        }
+    ),
+}
+
 TABLES: Mapping[Kind, Table] = {
+    "AuthorizationPolicy": _AUTHORIZATION_POLICY,
     "DestinationRule": _DESTINATION_RULE,
     "Gateway": _GATEWAY,
+    "PeerAuthentication": _PEER_AUTHENTICATION,
     "ServiceEntry": _SERVICE_ENTRY,
     "VirtualService": _VIRTUAL_SERVICE,
 }

@@ -22,6 +22,8 @@ from tulle.policies.resources.networking.destination_rule import DestinationRule
 from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
+from tulle.policies.resources.security.peer_authentication import PeerAuthentication
+from tulle.policies.security import older_peers
 from tulle.policies.supported import unsupported
 from tulle.policies.world import Policy, PolicyKey, World
 
@@ -53,6 +55,8 @@ def references(index: Index, policy: Policy) -> Iterator[Problem]:
             yield from _gateway(index, policy)
         case ServiceEntry():
             yield from _service_entry(index, policy)
+        case PeerAuthentication():
+            yield from older_peers(index, policy)
 
 
 def _given_twice(documents: Iterable[Document]) -> Iterator[Problem]:

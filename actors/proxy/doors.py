@@ -13,7 +13,7 @@ from ssl import SSLContext
 from typing import Final
 
 from tulle.actors.holding.client import HolderClient, ListenRefused
-from tulle.actors.proxy.listener import Kind, Listener
+from tulle.actors.proxy.listener import Listener
 from tulle.actors.proxy.peer_uid import PeerCheck, PeerUid
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
@@ -89,13 +89,7 @@ class Doors:
 
     def _start(self, name: str, sock: socket.socket, uid: int) -> None:
         address, port = sock.getsockname()[:2]
-        kind, factory = self._protocol(name)
-        if kind == "outbound":  # for the apps of who called `tulle run`, and nobody else
-            check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
-            listener = Listener(sock, kind, factory, admits=check)
-        else:
-            context = self._context if kind == "inbound" else None
-            listener = Listener(sock, kind, factory, context)
+        listener = self._listener(name, sock, uid)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -163,10 +157,18 @@ class Doors:
         self._holder = None
         self._on_lost()
 
-    def _protocol(self, name: str) -> tuple[Kind, Callable[[], asyncio.Protocol]]:
-        kind, _, port = name.partition(":")
+    def _listener(self, name: str, sock: socket.socket, uid: int) -> Listener:
+        plane = self._plane
+        kind, _, number = name.partition(":")
         if kind == "inbound":
-            return "inbound", partial(self._plane.inbound_protocol, int(port))
+            port = int(number)
+            factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
+            return Listener(sock, "inbound", factory, lambda _: self._context(), mode=mode)
         if kind == "gateway":
-            return "gateway", partial(self._plane.gateway_protocol, int(port))
-        return "outbound", self._plane.outbound_protocol
+            port = int(number)
+            factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
+            context_of = partial(plane.gateway_context, port)
+            return Listener(sock, "gateway", factory, context_of, mode=mode)
+        # For the apps of who called `tulle run`, and nobody else.
+        check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
+        return Listener(sock, "outbound", plane.outbound_protocol, admits=check)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from tulle.policies.compile.peer_modes import peer_modes
 from tulle.policies.config import Balancer, Cluster, Labels, StaticEndpoint
 from tulle.policies.resolve import Backend, spec
 from tulle.policies.resources.networking.destination_rule import (
@@ -47,6 +48,7 @@ def compile_cluster(backend: Backend, number: int, subset: str = "") -> Cluster:
         balancer=_balancer(backend, chosen),
         endpoints=_static_endpoints(backend, port, labels),
         tls="ISTIO_MUTUAL" if service is not None else "DISABLE",
+        peer_modes=peer_modes(backend, number, labels),
     )
 
 
