@@ -165,7 +165,7 @@ def listener_of(
     name: str,
     sock: socket.socket,
     context: Callable[[], SSLContext],
-    admits: Callable[[socket.socket], bool] | None = None,
+    admits: Callable[[socket.socket], bool] = lambda connection: True,
 ) -> Listener:
     """The listener of a door; `context` as of `Doors`, `admits` of an outbound one."""
     kind, _, number = name.partition(":")
