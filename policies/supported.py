@@ -77,34 +77,66 @@ _BALANCER = {
     "simple": _one_of("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "UNSPECIFIED", "LEAST_CONN")
 }
 
+_HEADER_OPERATIONS = {"set": ANY, "add": ANY, "remove": ANY}
+_HEADERS = {"request": _HEADER_OPERATIONS, "response": _HEADER_OPERATIONS}
+_PERCENTAGE = {"value": ANY}
+
+_HTTP_MATCH: Table = {
+    "name": ANY,
+    "uri": _STRING_MATCH,
+    "ignoreUriCase": ANY,
+    "scheme": _STRING_MATCH,
+    "method": _STRING_MATCH,
+    "authority": _STRING_MATCH,
+    "headers": Each(_STRING_MATCH),
+    "withoutHeaders": Each(_STRING_MATCH),
+    "queryParams": Each(_STRING_MATCH),
+    "gateways": ANY,
+    "port": ANY,
+    "sourceLabels": ANY,
+    "sourceNamespace": ANY,
+}
+
+_HTTP_ROUTE: Table = {
+    "name": ANY,
+    "match": Each(_HTTP_MATCH),
+    "route": Each(
+        {
+            "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
+            "weight": ANY,
+            "headers": _HEADERS,
+        }
+    ),
+    "timeout": ANY,
+    # The words of retryOn are checked in checks/retries.py.
+    "retries": {"attempts": ANY, "perTryTimeout": ANY, "retryOn": ANY},
+    "fault": {
+        "delay": {"fixedDelay": ANY, "percentage": _PERCENTAGE, "percent": ANY},
+        "abort": {"httpStatus": ANY, "percentage": _PERCENTAGE},
+    },
+    "rewrite": {
+        "uri": ANY,
+        "authority": ANY,
+        "uriRegexRewrite": {"match": ANY, "rewrite": ANY},
+    },
+    "redirect": {
+        "uri": ANY,
+        "prefixRewrite": ANY,
+        "authority": ANY,
+        "scheme": ANY,
+        "port": ANY,
+        "derivePort": ANY,
+        "redirectCode": ANY,
+    },
+    "directResponse": {"status": ANY, "body": {"string": ANY, "bytes": ANY}},
+    "headers": _HEADERS,
+}
+
 _VIRTUAL_SERVICE: Table = {
     "hosts": ANY,
     "gateways": ANY,
     "exportTo": _PUBLIC,
-    "http": Each(
-        {
-            "name": ANY,
-            "timeout": ANY,
-            "match": Each(
-                {
-                    "name": ANY,
-                    "uri": _STRING_MATCH,
-                    "ignoreUriCase": ANY,
-                    "method": _STRING_MATCH,
-                    "authority": _STRING_MATCH,
-                    "headers": Each(_STRING_MATCH),
-                    "gateways": ANY,
-                    "port": ANY,
-                }
-            ),
-            "route": Each(
-                {
-                    "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
-                    "weight": ANY,
-                }
-            ),
-        }
-    ),
+    "http": Each(_HTTP_ROUTE),
 }
 
 _DESTINATION_RULE: Table = {

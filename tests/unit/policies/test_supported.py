@@ -45,7 +45,12 @@ EXECUTED: list[tuple[str, dict[str, Any]]] = [
                             "ignoreUriCase": True,
                             "method": {"exact": "GET"},
                             "authority": {"regex": "a.*"},
+                            "scheme": {"exact": "http"},
                             "headers": {"a": {"exact": "b"}, "c": {}},
+                            "withoutHeaders": {"d": {"prefix": "e"}},
+                            "queryParams": {"q": {"regex": "1+"}},
+                            "sourceLabels": {"app": "web"},
+                            "sourceNamespace": "shop",
                             "gateways": ["mesh"],
                             "port": 80,
                         }
@@ -54,9 +59,37 @@ EXECUTED: list[tuple[str, dict[str, Any]]] = [
                         {
                             "destination": {"host": "a", "subset": "v1", "port": {"number": 80}},
                             "weight": 1,
+                            "headers": {"request": {"set": {"a": "b"}}},
                         }
                     ],
-                }
+                    "retries": {"attempts": 1, "perTryTimeout": "1s", "retryOn": "5xx"},
+                    "fault": {
+                        "delay": {"fixedDelay": "1s", "percent": 1, "percentage": {"value": 1.0}},
+                        "abort": {"httpStatus": 500, "percentage": {"value": 1.0}},
+                    },
+                    "rewrite": {
+                        "uri": "/",
+                        "authority": "b",
+                        "uriRegexRewrite": {"match": "a", "rewrite": "b"},
+                    },
+                    "headers": {
+                        "request": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]},
+                        "response": {"set": {"a": "b"}, "add": {"c": "d"}, "remove": ["e"]},
+                    },
+                },
+                {
+                    "redirect": {
+                        "uri": "/",
+                        "prefixRewrite": "/",
+                        "authority": "b",
+                        "scheme": "https",
+                        "derivePort": "FROM_REQUEST_PORT",
+                        "redirectCode": 302,
+                    }
+                },
+                {"redirect": {"port": 80}},
+                {"directResponse": {"status": 200, "body": {"string": "a"}}},
+                {"directResponse": {"status": 200, "body": {"bytes": "YQ=="}}},
             ],
         },
     ),
@@ -144,22 +177,52 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
         ("VirtualService", {"exportTo": ["."]}, "spec.exportTo", 'supported: ["*"]'),
         (
             "VirtualService",
-            {"http": [{"route": []}, {"fault": {"abort": {"httpStatus": 500}}}]},
-            "spec.http[1].fault",
-            "supported here: name, timeout, match, route",
-        ),
-        ("VirtualService", {"http": [{"retries": {}}]}, "spec.http[0].retries", "retries is not"),
-        (
-            "VirtualService",
-            {"http": [{"match": [{"withoutHeaders": {"a": {}}}]}]},
-            "spec.http[0].match[0].withoutHeaders",
-            "withoutHeaders is not supported yet",
+            {"http": [{"route": []}, {"fault": {"abort": {"grpcStatus": "UNAVAILABLE"}}}]},
+            "spec.http[1].fault.abort.grpcStatus",
+            "supported here: httpStatus, percentage",
         ),
         (
             "VirtualService",
-            {"http": [{"route": [{"destination": {"host": "a"}, "headers": {}}]}]},
-            "spec.http[0].route[0].headers",
-            "supported here: destination, weight",
+            {"http": [{"fault": {"delay": {"exponentialDelay": "1s"}}}]},
+            "spec.http[0].fault.delay.exponentialDelay",
+            "supported here: fixedDelay, percentage, percent",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"mirror": {"host": "a"}}]},
+            "spec.http[0].mirror",
+            "supported here: name, match, route, timeout, retries, fault, rewrite, redirect",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"corsPolicy": {}}]},
+            "spec.http[0].corsPolicy",
+            "corsPolicy is not supported yet",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"delegate": {"name": "a"}}]},
+            "spec.http[0].delegate",
+            "delegate is not supported yet",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"match": [{"statPrefix": "a"}]}]},
+            "spec.http[0].match[0].statPrefix",
+            "statPrefix is not supported yet",
+        ),
+        *(
+            (
+                "VirtualService",
+                {"http": [{"retries": {name: value}}]},
+                f"spec.http[0].retries.{name}",
+                "supported here: attempts, perTryTimeout, retryOn",
+            )
+            for name, value in {
+                "backoff": "1s",
+                "retryRemoteLocalities": True,
+                "retryIgnorePreviousHosts": False,
+            }.items()
         ),
         (
             "DestinationRule",
@@ -282,9 +345,10 @@ def test_what_is_not_executed_is_refused_with_what_is(
 
 def test_everything_unsupported_is_reported_at_once() -> None:
     paths = [
-        path for path, _ in found("VirtualService", tcp=[], http=[{"fault": {}, "retries": {}}])
+        path
+        for path, _ in found("VirtualService", tcp=[], http=[{"mirrors": [], "corsPolicy": {}}])
     ]
-    assert paths == ["spec.tcp", "spec.http[0].fault", "spec.http[0].retries"]
+    assert paths == ["spec.tcp", "spec.http[0].mirrors", "spec.http[0].corsPolicy"]
 
 
 def test_the_tables_name_only_fields_of_the_models() -> None:
