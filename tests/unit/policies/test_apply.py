@@ -107,6 +107,7 @@ def test_problems_that_were_there_before_are_not_said_again() -> None:
 junk = st.sampled_from(["", "*", "a", "a b", "*.", "mesh", "a/b", "/", "x" * 300, "é", "A.b", "|"])
 junk_lists = st.lists(junk, max_size=3)
 junk_destinations = st.fixed_dictionaries({"host": junk}, optional={"subset": junk})
+short = junk.filter(lambda text: len(text) <= 63)
 FIELDS = st.sampled_from(["principals", "notPrincipals", "namespaces", "ipBlocks"])
 JUNK: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
     "VirtualService": {
@@ -138,7 +139,9 @@ JUNK: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
         "selector": st.dictionaries(junk, junk, max_size=1),
     },
     "PeerAuthentication": {
-        "selector": st.fixed_dictionaries({"matchLabels": st.dictionaries(junk, junk, max_size=1)}),
+        "selector": st.fixed_dictionaries(
+            {"matchLabels": st.dictionaries(junk, short, max_size=1)}
+        ),
         "portLevelMtls": st.dictionaries(junk, st.just({}), min_size=1, max_size=2),
     },
     "AuthorizationPolicy": {
