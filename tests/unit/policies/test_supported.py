@@ -27,6 +27,40 @@ def found(kind: str, **fields: Any) -> list[tuple[str, str]]:
     return [(p.path, p.message) for p in problems]
 
 
+TRAFFIC: dict[str, Any] = {
+    "loadBalancer": {"simple": "LEAST_CONN"},
+    "connectionPool": {
+        "tcp": {"maxConnections": 1, "connectTimeout": "1s", "idleTimeout": "1s"},
+        "http": {
+            "http1MaxPendingRequests": 1,
+            "http2MaxRequests": 1,
+            "maxRequestsPerConnection": 1,
+            "maxRetries": 1,
+            "idleTimeout": "1s",
+        },
+    },
+    "outlierDetection": {
+        "consecutiveErrors": 1,
+        "consecutiveGatewayErrors": 1,
+        "consecutive5xxErrors": 1,
+        "consecutiveLocalOriginFailures": 1,
+        "splitExternalLocalOriginErrors": True,
+        "interval": "1s",
+        "baseEjectionTime": "1s",
+        "maxEjectionPercent": 1,
+        "minHealthPercent": 1,
+    },
+    "tls": {
+        "mode": "MUTUAL",
+        "clientCertificate": "/c",
+        "privateKey": "/k",
+        "caCertificates": "/r",
+        "credentialName": "x",
+        "subjectAltNames": ["a"],
+        "sni": "a",
+        "insecureSkipVerify": True,
+    },
+}
 EXECUTED: list[tuple[str, dict[str, Any]]] = [
     (
         "VirtualService",
@@ -98,20 +132,49 @@ EXECUTED: list[tuple[str, dict[str, Any]]] = [
         {
             "host": "a",
             "trafficPolicy": {
-                "loadBalancer": {"simple": "RANDOM"},
-                "tls": {"mode": "ISTIO_MUTUAL"},
+                **TRAFFIC,
+                "portLevelSettings": [{"port": {"number": 80}, **TRAFFIC}],
             },
             "subsets": [
                 {
                     "name": "v1",
                     "labels": {"version": "v1"},
-                    "trafficPolicy": {"loadBalancer": {"simple": "LEAST_CONN"}},
+                    "trafficPolicy": TRAFFIC,
                 }
             ],
             "exportTo": ["*"],
         },
     ),
     ("Gateway", {"selector": {"a": "b"}, "servers": [{**FULL_GATEWAY_SERVER, "name": "web"}]}),
+    (
+        "Gateway",
+        {
+            "servers": [
+                {
+                    "port": {"number": 443, "name": "https", "protocol": "https"},
+                    "hosts": ["*"],
+                    "tls": {
+                        "httpsRedirect": False,
+                        "mode": "MUTUAL",
+                        "serverCertificate": "/c",
+                        "privateKey": "/k",
+                        "caCertificates": "/r",
+                        "credentialName": "x",
+                        "minProtocolVersion": "TLS_AUTO",
+                        "maxProtocolVersion": "TLSV1_3",
+                    },
+                }
+            ]
+        },
+    ),
+    (
+        "ServiceEntry",
+        {
+            "hosts": ["a.example"],
+            "resolution": "DNS",
+            "ports": [{"number": 443, "name": "s", "protocol": "HTTPS", "targetPort": 8443}],
+        },
+    ),
     (
         "ServiceEntry",
         {
@@ -164,7 +227,9 @@ EXECUTED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "fields"), EXECUTED, ids=[kind for kind, _ in EXECUTED])
+@pytest.mark.parametrize(
+    ("kind", "fields"), EXECUTED, ids=[f"{kind}-{n}" for n, (kind, _) in enumerate(EXECUTED)]
+)
 def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None:
     assert found(kind, **fields) == []
 
@@ -226,15 +291,60 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
         ),
         (
             "DestinationRule",
-            {"host": "a", "trafficPolicy": {"connectionPool": {}}},
-            "spec.trafficPolicy.connectionPool",
-            "supported here: loadBalancer, tls",
+            {"host": "a", "trafficPolicy": {"tunnel": {"targetHost": "a", "targetPort": 1}}},
+            "spec.trafficPolicy.tunnel",
+            "connectionPool, outlierDetection, tls, portLevelSettings",
         ),
         (
             "DestinationRule",
-            {"host": "a", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
-            "spec.trafficPolicy.tls.mode",
-            "SIMPLE is not supported yet; supported: ISTIO_MUTUAL",
+            {
+                "host": "a",
+                "trafficPolicy": {"connectionPool": {"tcp": {"maxConnectionDuration": "1s"}}},
+            },
+            "spec.trafficPolicy.connectionPool.tcp.maxConnectionDuration",
+            "supported here: maxConnections, connectTimeout, idleTimeout",
+        ),
+        (
+            "DestinationRule",
+            {"host": "a", "trafficPolicy": {"connectionPool": {"tcp": {"idleTimeout": "0s"}}}},
+            "spec.trafficPolicy.connectionPool.tcp.idleTimeout",
+            "0s is not supported yet; supported: a duration of at least 1ms",
+        ),
+        (
+            "DestinationRule",
+            {
+                "host": "a",
+                "trafficPolicy": {"connectionPool": {"http": {"h2UpgradePolicy": "UPGRADE"}}},
+            },
+            "spec.trafficPolicy.connectionPool.http.h2UpgradePolicy",
+            "supported here: http1MaxPendingRequests",
+        ),
+        (
+            "DestinationRule",
+            {
+                "host": "a",
+                "trafficPolicy": {"outlierDetection": {"outlierDetectionHttpErrorCodes": [500]}},
+            },
+            "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
+            "not supported yet",
+        ),
+        (
+            "DestinationRule",
+            {
+                "host": "a",
+                "subsets": [
+                    {
+                        "name": "v1",
+                        "trafficPolicy": {
+                            "portLevelSettings": [
+                                {"port": {"number": 1}, "tls": {"mode": "SIMPLE", "caCrl": "/x"}}
+                            ]
+                        },
+                    }
+                ],
+            },
+            "spec.subsets[0].trafficPolicy.portLevelSettings[0].tls.caCrl",
+            "supported here: mode, clientCertificate",
         ),
         (
             "DestinationRule",
@@ -244,21 +354,39 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
         ),
         (
             "Gateway",
-            {"servers": [{**FULL_GATEWAY_SERVER, "tls": {"mode": "SIMPLE"}}]},
-            "spec.servers[0].tls",
-            "tls is not supported yet",
+            {"servers": [{**FULL_GATEWAY_SERVER, "tls": {"mode": "PASSTHROUGH"}}]},
+            "spec.servers[0].tls.mode",
+            "PASSTHROUGH is not supported yet; supported: SIMPLE, MUTUAL",
+        ),
+        (
+            "Gateway",
+            {"servers": [{**FULL_GATEWAY_SERVER, "tls": {"minProtocolVersion": "TLSV1_0"}}]},
+            "spec.servers[0].tls.minProtocolVersion",
+            "supported: TLS_AUTO, TLSV1_2, TLSV1_3",
+        ),
+        (
+            "Gateway",
+            {"servers": [{**FULL_GATEWAY_SERVER, "tls": {"cipherSuites": ["x"]}}]},
+            "spec.servers[0].tls.cipherSuites",
+            "supported here: httpsRedirect, mode",
+        ),
+        (
+            "Gateway",
+            {"servers": [{**FULL_GATEWAY_SERVER, "bind": "10.0.0.1"}]},
+            "spec.servers[0].bind",
+            "bind is not supported yet",
         ),
         (
             "Gateway",
             {"servers": [{"port": {"number": 1, "name": "x", "protocol": "TCP"}, "hosts": ["*"]}]},
             "spec.servers[0].port.protocol",
-            "TCP is not supported yet; supported: HTTP",
+            "TCP is not supported yet; supported: HTTP, HTTPS",
         ),
         (
             "ServiceEntry",
-            {"hosts": ["a"], "resolution": "DNS"},
+            {"hosts": ["a"], "resolution": "DNS_ROUND_ROBIN"},
             "spec.resolution",
-            "supported: STATIC",
+            "supported: STATIC, DNS",
         ),
         (
             "ServiceEntry",
