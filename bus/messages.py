@@ -327,10 +327,16 @@ class ServicesAnswer(Answer):
 
 
 class SignRequest(Request):
-    """ca.sign.<ns>.<account>: a CSR (PEM) with the ticket that the supervisor made at spawn."""
+    """ca.sign.<ns>.<account>: a CSR (PEM) with the ticket that the supervisor made at spawn.
+
+    A renewal with a new key has `previous`, the public key before (PEM), and `proof`, the CSR's
+    text signed by it (ECDSA with SHA-256, base64).
+    """
 
     ticket: str
     csr: str = Field(max_length=16_384)
+    previous: str = Field(default="", max_length=2048)
+    proof: str = Field(default="", max_length=1024)
 
 
 class SignAnswer(Answer):
