@@ -280,6 +280,55 @@ class CredentialsAnswer(Answer):
     credentials: list[CredentialReport] = []
 
 
+# -- api.runner.* ---------------------------------------------------------------------------
+
+
+class RunnerRecord(Message):
+    """Desired key `runner.<name>`: who may start `account` of `namespace`, and nothing else.
+
+    `user`: its public NATS key. `created`: Unix seconds.
+    """
+
+    name: str
+    namespace: str
+    account: str
+    user: str
+    created: float
+
+
+class RunnerAddRequest(Request):
+    """api.runner.add. `user`: the public key of a new user; who asks keeps its seed."""
+
+    name: str
+    namespace: str = "default"
+    account: str
+    user: str = Field(max_length=64)
+
+
+class RunnerAnswer(Answer):
+    """The answer of api.runner.add: with the seed, all that credentials are made of."""
+
+    url: str = ""
+    user: str = ""
+    jwt: str = ""
+
+
+class RunnerRemoveRequest(Request):
+    """api.runner.remove: the user is out at once."""
+
+    name: str
+
+
+class RunnerListRequest(Request):
+    """api.runner.list."""
+
+
+class RunnersAnswer(Answer):
+    """The answer of api.runner.list."""
+
+    runners: list[RunnerRecord] = []
+
+
 # -- api.mesh.* -----------------------------------------------------------------------------
 
 

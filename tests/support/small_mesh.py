@@ -170,7 +170,7 @@ class SmallMesh:
             "ticket": make_ticket(key, ticket),
         }
         spec = ProxySpec(**(values | fields))  # type: ignore[arg-type]
-        Users(self.bus.issuer, self.home, self.bus.subjects).write(spec)
+        Users(self.bus.issuer, self.home, self.bus.subjects, self.bus.server.url).write(spec)
         return spec
 
 
