@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tulle.actors.proxy.spec import AccessLogForm
+
 Role = Literal["authority", "evaluator", "supervisor", "collector"]
 
 
@@ -32,6 +34,8 @@ class ControlSpec:
     leaf_ttl_seconds: float = 86_400.0
     log_folder: str = ""
     json_logs: bool = False
+    telemetry: bool = True  # of proxies (supervisor): see ProxySpec
+    access_log: AccessLogForm = "off"
 
     @property
     def name(self) -> str:

@@ -444,9 +444,13 @@ class Series(Message):
 
 
 class TelemetryBatch(Message):
-    """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all."""
+    """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all of them.
+
+    `last`: the proxy ends; nobody else will ever tell this.
+    """
 
     proxy: str
     started: float
     full: bool = False
+    last: bool = False
     series: list[Series] = []

@@ -4,7 +4,8 @@ The name travels in `x-tulle-reason`, the flag in metrics and logs. Flags: Envoy
 access log documentation, "RESPONSE_FLAGS".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 REASON_HEADER = "x-tulle-reason"
 
@@ -55,6 +56,7 @@ PASSTHROUGH_FORBIDDEN = _reason(
     "-",
     "The host is not of the mesh, and its address is loopback, link-local or a mesh listener.",
 )
+RBAC_DENIED = _reason("rbac_denied", 403, "UAEX", "An AuthorizationPolicy denies this request.")
 UNKNOWN_ADDRESS = _reason("unknown_address", 502, "UF", "The host's name has no address.")
 UNKNOWN_CLUSTER = _reason("unknown_cluster", 503, "NC", "The route's host does not exist.")
 UNKNOWN_SUBSET = _reason(
@@ -67,13 +69,37 @@ NO_ENDPOINTS = _reason("no_endpoints", 503, "UH", "No workload is ready to serve
 IDENTITY_REFUSED = _reason(
     "identity_refused", 503, "UF", "The peer's certificate is not one of the service's accounts."
 )
+UPSTREAM_TLS_FAILED = _reason(
+    "upstream_tls_failed", 503, "UF", "The TLS handshake with the upstream failed."
+)
+UPSTREAM_NEEDS_TLS = _reason(
+    "upstream_needs_tls",
+    503,
+    "UH",
+    "The port is https; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
+)
 CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
 CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")
 UPSTREAM_RESET = _reason("upstream_reset", 503, "UC", "The upstream closed before it answered.")
 UPSTREAM_PROTOCOL = _reason("upstream_protocol", 502, "UPE", "The upstream's answer is not HTTP.")
 PENDING_OVERFLOW = _reason("pending_overflow", 503, "UO", "Too many requests wait already.")
+UPSTREAM_OVERFLOW = _reason(
+    "upstream_overflow", 503, "UO", "A limit of the upstream's connectionPool is reached."
+)
+PER_TRY_TIMEOUT = _reason(
+    "per_try_timeout", 504, "UT", "The time-out of the last try passed without a response."
+)
+FAULT_INJECTED = _reason(
+    "fault_injected", 503, "FI", "A VirtualService injects this fault."
+)  # its status is the policy's
 ROUTE_TIMEOUT = _reason("route_timeout", 504, "UT", "The route's time-out passed.")
 IDLE_TIMEOUT = _reason("idle_timeout", 504, "SI", "Not a byte came for 5 minutes.")
 PROXY_DOWN = _reason("proxy_down", 503, "UH", "The proxy of this port is not running.")
 
 REASONS: dict[str, Reason] = dict(_ALL)
+
+
+@cache
+def fault_injected(status: int) -> Reason:
+    """FAULT_INJECTED with the status that the policy says."""
+    return replace(FAULT_INJECTED, status=status)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tulle.actors import logs
-from tulle.actors.proxy.spec import ProxySpec, actor_name
+from tulle.actors.proxy.spec import ProxySpec, access_log_name, actor_name
 from tulle.actors.supervisor.launcher import Launcher, LaunchFailed
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.proxies import Proxies
@@ -114,7 +114,9 @@ class Context:
         control = self.specs.control
         await asyncio.to_thread(shutil.rmtree, control.proxy_folder(proxy), ignore_errors=True)
         if control.log_folder:
-            living = {actor_name(one.id) for one in self.workloads.all()}
-            living |= {actor_name(one) for pool in self.pools.all() for one in pool.members}
+            living = {one.id for one in self.workloads.all()}
+            living |= {one for pool in self.pools.all() for one in pool.members}
             folder = Path(control.log_folder)
-            await asyncio.to_thread(logs.remove_old, folder, actor_name(""), living, KEPT_LOGS)
+            for name in (actor_name, access_log_name):
+                kept = {name(one) for one in living}
+                await asyncio.to_thread(logs.remove_old, folder, name(""), kept, KEPT_LOGS)

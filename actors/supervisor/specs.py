@@ -47,6 +47,8 @@ class ProxySpecs:
             leaf_ttl_seconds=control.leaf_ttl_seconds,
             log_folder=control.log_folder,
             json_logs=control.json_logs,
+            telemetry=control.telemetry,
+            access_log=control.access_log,
         )
 
     def gateway(self, pool: PoolRecord, member: str, now: float) -> ProxySpec:
@@ -70,6 +72,8 @@ class ProxySpecs:
             leaf_ttl_seconds=control.leaf_ttl_seconds,
             log_folder=control.log_folder,
             json_logs=control.json_logs,
+            telemetry=control.telemetry,
+            access_log=control.access_log,
         )
 
     def _ticket(self, proxy: str, namespace: str, account: str, now: float, pool: str = "") -> str:

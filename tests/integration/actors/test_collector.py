@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.control import control_spec
 from tests.support.nats import BusUnderTest, serve_bus
 from tulle.actors.holding.holder import Holder
-from tulle.actors.proxy.stats import REQUESTS
+from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.telemetry.actor import CollectorActor
 from tulle.bus import codec
 from tulle.bus.connection import Connection

@@ -23,6 +23,8 @@ SPECS = ProxySpecs(
         leaf_ttl_seconds=60.0,
         log_folder="/home/logs",
         json_logs=True,
+        telemetry=False,
+        access_log="text",
     ),
     TICKET_KEY,
 )
@@ -64,3 +66,10 @@ def test_proxies_log_where_control_actors_do_under_their_own_name() -> None:
     spec = SPECS.gateway(INGRESS, "ingress-abcde", NOW)
     assert (spec.log_folder, spec.json_logs) == ("/home/logs", True)
     assert spec.name == "tulle-proxy-ingress-abcde"
+
+
+def test_all_proxies_are_told_whether_to_count_and_to_log_requests() -> None:
+    request = start_request(ports=[port()])
+    desired = DesiredWorkload(id="a", namespace="b", account="c", request=request)
+    for spec in (SPECS.gateway(INGRESS, "d", NOW), SPECS.sidecar(desired, "node", NOW)):
+        assert (spec.telemetry, spec.access_log) == (False, "text")
