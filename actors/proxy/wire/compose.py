@@ -70,9 +70,7 @@ def reason_text(reason: Reason) -> bytes:
     return f"{reason.sentence}\n".encode()
 
 
-def local_answer(
-    status: int, lines: list[bytes], text: bytes, framing: bytes, body: bool
-) -> bytes:
+def local_answer(status: int, lines: list[bytes], text: bytes, framing: bytes, body: bool) -> bytes:
     """A whole answer of our own: header lines, and a body unless `body` is False (HEAD).
 
     Statuses that never have a body get none.
