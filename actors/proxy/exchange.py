@@ -9,8 +9,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from tulle.actors.proxy.accesslog import CLIENT_GONE, DIRECT_RESPONSE, VIA_UPSTREAM
 from tulle.actors.proxy.routed import Routed
-from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.stats import NO_FLAG, Recorder
 from tulle.actors.proxy.wire.body import LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
@@ -20,6 +21,7 @@ from tulle.actors.proxy.wire.compose import (
     local_answer,
     reason_lines,
     reason_text,
+    request_head,
     response_head,
 )
 from tulle.actors.proxy.wire.request_head import RequestHead
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 300.0  # without a byte from either side
 DISCARDED_BYTES: Final = 65_536  # of a request that was answered before its end
 
+_HEAD_END: Final = b"\r\n\r\n"
 _CRLF: Final = b"\r\n"
 _NEVER: Final = float("inf")
 
@@ -44,6 +47,8 @@ class Exchange(Routed):
 
     _response_keeps: bool
 
+    head_sent = 0  # bytes of the response, counted while it is on its way
+    body_sent = 0
     _out: list[bytes] = []  # noqa: RUF012 - of the response, not yet written; never changed here
     _chunk_response = False
     _parked: "Callable[[Exchange], None] | None" = None
@@ -80,20 +85,22 @@ class Exchange(Routed):
         if self.response_done:
             return
         self._drop()
-        self._count_flagged(self.status or reason.status, self.flags_with(reason.flag))
+        flags = self.flags_with(reason.flag)
         self.response_done = True
         if self.status:
+            self._count_flagged(self.status, flags, reason.name)
             self.client.abort()
         else:
-            self._reply(reason.status, reason_lines(reason), reason_text(reason))
+            text = reason_text(reason)
+            self._reply(reason.status, reason_lines(reason), text, flags, reason.name)
 
     def answer(self, answer: LocalAnswer) -> None:
         """Answers as the policy says."""
         self._drop()
-        self._count_flagged(answer.status, self.flags_with("-"))
         self.response_done = True
         lines = [b"%b: %b" % pair for pair in answer.headers]
-        self._reply(answer.status, lines, answer.body)
+        flags = self.flags_with(NO_FLAG)
+        self._reply(answer.status, lines, answer.body, flags, DIRECT_RESPONSE)
 
     # From the client.
 
@@ -117,7 +124,7 @@ class Exchange(Routed):
         if not self.response_done:
             self.response_done = True
             self._drop()
-            self._count_flagged(self.status, self.flags_with("DC"))
+            self._count_flagged(self.status, self.flags_with("DC"), CLIENT_GONE)
 
     def client_full(self, full: bool) -> None:
         """The client's write buffer is over its mark, or under it again."""
@@ -171,15 +178,19 @@ class Exchange(Routed):
         else:
             framing = self._frame(head.length)
         data = response_head(head, framing, body)
+        size = len(data)
         if self._out:
             data = b"".join([*self._out, data])
         if ended:
             client.outbox.write(client.transport, data)
-            self._complete()
+            self._complete(size, len(body))
         else:
+            self.body_sent = len(body)
+            self.head_sent = size - self.body_sent
             self._out = [data]
 
     def on_data(self, data: bytes) -> None:
+        self.body_sent += len(data)
         if self._chunk_response:
             self._out += (chunk_head(len(data)), data, _CRLF)
         else:
@@ -189,7 +200,7 @@ class Exchange(Routed):
         if self._chunk_response:
             self._out.append(LAST_CHUNK)
         self.client.outbox.write(self.client.transport, self._out)
-        self._complete()
+        self._complete(self.head_sent + self.body_sent, self.body_sent)
 
     def on_flaw(self, detail: str) -> None:
         if self.endpoint is not None:
@@ -205,14 +216,19 @@ class Exchange(Routed):
 
     # Inside.
 
-    def _reply(self, status: int, lines: list[bytes], text: bytes) -> None:
-        """Writes a whole answer of our own."""
+    def _reply(
+        self, status: int, lines: list[bytes], text: bytes, flags: str, details: str
+    ) -> None:
+        """Counts and writes a whole answer of our own."""
         self.status = status
         self.keep = self._may_keep() and (self.request_done or self._may_discard())
         if self._edit is not None:
             lines = self._edit(lines)
         has_body = self.head.method != b"HEAD"
         reply = local_answer(status, lines, text, self._connection_line(), has_body)
+        self.head_sent = reply.index(_HEAD_END) + len(_HEAD_END)
+        self.body_sent = len(reply) - self.head_sent
+        self._count_flagged(status, flags, details)
         self.client.outbox.write(self.client.transport, reply)
         if self.request_done or not self.keep:
             self.client.finished(self)
@@ -240,14 +256,19 @@ class Exchange(Routed):
             self.keep = False  # HTTP/1.0 knows no chunks: the end is the connection's
         return framing + self._connection_line()
 
-    def _complete(self) -> None:
-        """The response is on its way to the client, to its end."""
+    def _complete(self, size: int, body: int) -> None:
+        """The response is on its way to the client, `size` bytes, of which `body` are its body."""
         self.response_done = True
+        milliseconds = (monotonic() - self.started) * 1_000.0
+        received, flags = len(self.request) + self.body_received, NO_FLAG
         if self.marked:
             self.settle()
-            self._count_flagged(self.status, self.flags_with("-"))
+            flags = self.flags_with(NO_FLAG)
+            self.recorder.add_flagged(self.status, flags, milliseconds, received, size)
         else:
-            self.recorder.add(self.status, (monotonic() - self.started) * 1_000.0)
+            self.recorder.add(self.status, milliseconds, received, size)
+        if self.client.log is not None:
+            self.client.log.ended(self, self.status, flags, VIA_UPSTREAM, body)
         endpoint, upstream = self.endpoint, self.upstream
         assert endpoint is not None and upstream is not None
         endpoint.active -= 1
@@ -279,5 +300,13 @@ class Exchange(Routed):
             return CLOSE_LINE
         return b"" if self.head.minor else KEEP_ALIVE_LINE
 
-    def _count_flagged(self, status: int, flag: str) -> None:
-        self.recorder.add_flagged(status, flag, (monotonic() - self.started) * 1_000.0)
+    def _count_flagged(self, status: int, flag: str, details: str) -> None:
+        self.recorder.add_flagged(
+            status,
+            flag,
+            (monotonic() - self.started) * 1_000.0,
+            len(self.request or request_head(self.head, [])) + self.body_received,
+            self.head_sent + self.body_sent,
+        )
+        if self.client.log is not None:
+            self.client.log.ended(self, status, flag, details, self.body_sent)

@@ -111,9 +111,9 @@ class Routed(Trying):
         self.set_alarm(seconds, lambda: self.forward(self.choice, added, recorder))
 
     def _asked(self) -> Asked:
-        head, edge = self.head, self.client.edge
-        port = edge.port or head.host.port or DEFAULT_PORT
-        return Asked(edge.scheme, head.authority, head.path, port)
+        head, client = self.head, self.client
+        port = client.edge.port or head.host.port or DEFAULT_PORT
+        return Asked("https" if client.encrypted else "http", head.authority, head.path, port)
 
     def _edit_request(self, plan: Plan, added: list[bytes]) -> None:
         head = self.head

@@ -26,7 +26,7 @@ _CRLF: Final = b"\r\n"
 
 
 class Sending(ABC):
-    """A request on its way. `request` is its head as it goes upstream."""
+    """A request on its way. `request` is its head as it goes upstream, empty until it does."""
 
     __slots__ = (
         "__dict__",  # for what only few requests need; its first values are in the class
@@ -43,8 +43,8 @@ class Sending(ABC):
 
     choice: Choice[Cluster]
     cluster: Cluster
-    request: bytes
 
+    body_received = 0  # bytes of the request's body
     answered = False  # a byte of a response came, and it was not all
     _pending: list[bytes] = []  # noqa: RUF012 - not yet written; never changed here
     _kept: list[bytes] | None = None  # what was written of the body; None: not all of it is here
@@ -56,6 +56,7 @@ class Sending(ABC):
         self.client = client
         self.head = head
         self.recorder = recorder
+        self.request = b""
         self.endpoint: Endpoint | None = None
         self.upstream: UpstreamConnection | None = None
         if head.length:
@@ -97,6 +98,7 @@ class Sending(ABC):
 
     def add_body(self, data: bytes) -> None:
         """A piece of the body; `flush_request` follows."""
+        self.body_received += len(data)
         if self.head.length == CHUNKED:
             self._pending += (chunk_head(len(data)), data, _CRLF)
         else:
@@ -164,6 +166,11 @@ class Sending(ABC):
             self.hold_body()
         else:
             self.refuse(self.endpoint.overflow)
+
+    @property
+    def asked(self) -> Endpoint | None:
+        """Who is asked, or was last."""
+        return self.endpoint or (self._tried[-1] if self._tried else None)
 
     @property
     def whole(self) -> bool:

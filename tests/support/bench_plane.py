@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tests.support.fake_loop import FakeTransport, ManualLoop
 from tests.support.serving_plane import spec, static_cluster
+from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.client import ClientConnection
 from tulle.actors.proxy.cluster import Cluster, LimitedCluster
 from tulle.actors.proxy.edge import Surroundings
@@ -89,6 +90,7 @@ class Bench:
         self,
         endpoints: int = 1,
         timeout_ms: int | None = None,
+        access_log: AccessLog | None = None,
         *,
         retry: Retry = DEFAULT_RETRY,
         plan: Plan | None = None,
@@ -99,7 +101,13 @@ class Bench:
         self.stats = Stats()
         self.uniform = 0.0  # what is drawn
         around = Surroundings(
-            spec(), self.wheel, Outbox(self.loop), self.stats, Tracer(bytes), lambda: self.uniform
+            spec(),
+            self.wheel,
+            Outbox(self.loop),
+            self.stats,
+            Tracer(bytes),
+            lambda: self.uniform,
+            access_log,
         )
         self.cluster = self.make_cluster(outlier)
         self.endpoints = [HandEndpoint(f"e{n}", self.wheel) for n in range(endpoints)]
