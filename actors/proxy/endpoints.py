@@ -6,16 +6,23 @@ same object. What no cluster names any more is retired: its requests finish, it 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from ipaddress import ip_address
+from typing import Final, Literal
 from weakref import WeakSet
 
 from tulle.actors.proxy import labels
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, is_unencrypted_https
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.material import Materials
+from tulle.actors.proxy.names import Connect, NameDialer
+from tulle.actors.proxy.origination import ClientContexts, OriginatingDialer
+from tulle.actors.proxy.passthrough import Resolve
 from tulle.actors.proxy.pool import Dialer, Endpoint
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.policies import config as configs
+from tulle.policies.config import UpstreamTls
 
+Security = Literal["plain", "mutual"] | UpstreamTls
 Owner = tuple[str, ...]  # the config that brought clusters: ("outbound", host)
 
 
@@ -26,17 +33,24 @@ class _Key:
     host: str
     address: str
     port: int
-    mutual: bool
+    security: Security
     labels: tuple[tuple[str, str], ...]  # of the destination, for metrics
+    dns: bool = False  # the address is a name
 
 
 class EndpointBook:
     """Gives clusters their endpoints, and keeps them up to date with the registry."""
 
-    def __init__(self, around: Surroundings, plain: Dialer, mesh: Dialer) -> None:
+    def __init__(
+        self, around: Surroundings, plain: Connect, mesh: Connect, materials: Materials,
+        resolve: Resolve,
+    ) -> None:  # fmt: skip
+        """`plain` and `mesh` connect; `materials` are for TLS of other kinds."""
         self._around = around
         self._plain = plain
         self._mesh = mesh
+        self._contexts = ClientContexts(materials)
+        self._resolve = resolve
         self._services: dict[str, ServiceRecord] = {}
         self._clusters: dict[Owner, dict[str, Cluster]] = {}
         self._replaced: WeakSet[Cluster] = WeakSet()  # requests that wait may hold on to them
@@ -64,13 +78,14 @@ class EndpointBook:
         installed = (it for clusters in self._clusters.values() for it in clusters.values())
         for cluster in (*installed, *self._replaced):
             if cluster.config.service == name:
-                cluster.endpoints = self._find(cluster.config)
+                self._fill(cluster)
         self._retire_unnamed()
 
     def install_identity(self) -> None:
         """Connections proved the old identity: idle ones close, the others after their request."""
-        for endpoint in self._endpoints.values():
-            endpoint.renew()
+        for key, endpoint in self._endpoints.items():
+            if key.security == "mutual":
+                endpoint.renew()
 
     def is_listener(self, address: str, port: int) -> bool:
         """Whether a proxy of the mesh listens there."""
@@ -87,11 +102,16 @@ class EndpointBook:
             "source", self._source, labels.UNKNOWN_DESTINATION, labels.of_service(config)
         )
         cluster = Cluster(config, recorder, self._around.uniform)
-        cluster.endpoints = self._find(config)
+        self._fill(cluster)
         return cluster
 
+    def _fill(self, cluster: Cluster) -> None:
+        """`mutual` only when all are: what is for peers of the mesh is never sent in plain text."""
+        cluster.endpoints = self._find(cluster.config)
+        cluster.mutual = all(endpoint.accounts for endpoint in cluster.endpoints)
+
     def _find(self, config: configs.Cluster) -> tuple[Endpoint, ...]:
-        if config.broken:
+        if config.broken or is_unencrypted_https(config):
             return ()
         if not config.service:
             return tuple(self._static(config, it) for it in config.endpoints)
@@ -103,18 +123,28 @@ class EndpointBook:
             for workload in record.workloads
             if workload.state == "ready"
             and config.port in workload.ports
-            and _has(workload, config)
+            and _labelled(workload, config.labels)
         )
 
     def _static(self, config: configs.Cluster, endpoint: configs.StaticEndpoint) -> Endpoint:
         destination = labels.of_static(endpoint)
-        key = _Key(config.host, endpoint.address, endpoint.port, False, tuple(destination.items()))
+        # mTLS of the mesh, when a policy asks for it here, nobody can prove: it is refused.
+        written = config.tls == "ISTIO_MUTUAL" and config.tls_written
+        key = _Key(
+            config.host,
+            endpoint.address,
+            endpoint.port,
+            config.upstream_tls or ("mutual" if written else "plain"),
+            tuple(destination.items()),
+            config.dns and not is_address(endpoint.address),
+        )
         return self._endpoint(key, config, destination, frozenset())
 
     def _workload(
         self, config: configs.Cluster, record: ServiceRecord, workload: Workload
     ) -> Endpoint:
-        mutual = config.tls == "ISTIO_MUTUAL"
+        security = security_of(config, workload)
+        mutual = security == "mutual"
         prefix = f"spiffe://{self._around.spec.trust_domain}/ns/{record.namespace}/sa/"
         principal = prefix + workload.account if mutual else labels.UNKNOWN
         destination = labels.of_workload(record.namespace, record.name, workload, principal)
@@ -122,10 +152,10 @@ class EndpointBook:
             config.host,
             workload.address,
             workload.ports[config.port],
-            mutual,
+            security,
             (("id", workload.id), *destination.items()),
         )
-        accounts = frozenset(prefix + account for account in record.accounts)
+        accounts = frozenset(prefix + account for account in record.accounts if mutual)
         return self._endpoint(key, config, destination, accounts)
 
     def _endpoint(
@@ -141,7 +171,7 @@ class EndpointBook:
             endpoint = self._endpoints[key] = Endpoint(
                 key.address,
                 key.port,
-                self._mesh if key.mutual else self._plain,
+                self._dialer(key),
                 around.wheel,
                 host=key.host,
                 accounts=accounts,
@@ -155,6 +185,14 @@ class EndpointBook:
             endpoint.accounts = accounts
         return endpoint
 
+    def _dialer(self, key: _Key) -> Dialer:
+        connect: Connect
+        if isinstance(key.security, UpstreamTls):
+            connect = OriginatingDialer(key.security, self._contexts)
+        else:
+            connect = self._mesh if key.security == "mutual" else self._plain
+        return NameDialer(connect, self._resolve, self.is_listener) if key.dns else connect
+
     def _retire_unnamed(self) -> None:
         named = {
             endpoint
@@ -166,12 +204,35 @@ class EndpointBook:
             self._endpoints.pop(key).retire()
 
 
-def _has(workload: Workload, config: configs.Cluster) -> bool:
-    """Whether the workload has all labels of the cluster's subset."""
+def security_of(config: configs.Cluster, workload: Workload) -> Security:
+    """How a workload of the mesh is spoken to: mTLS, unless it or a DestinationRule asks else."""
+    if config.upstream_tls is not None:
+        return config.upstream_tls
+    if config.tls == "DISABLE":
+        return "plain"
+    if config.tls_written:
+        return "mutual"
+    for mode in config.peer_modes:
+        if mode.port in (0, config.port) and _labelled(workload, mode.labels):
+            return "plain" if mode.mode == "DISABLE" else "mutual"
+    return "mutual"
+
+
+def is_address(host: str) -> bool:
+    """Whether this is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _labelled(workload: Workload, labels: configs.Labels) -> bool:
+    """Whether the workload has all of `labels`: of a subset, or of a selector."""
     own = (
         workload.labels if not workload.version else {"version": workload.version} | workload.labels
     )
-    return all(own.get(name) == value for name, value in config.labels)
+    return all(own.get(name) == value for name, value in labels)
 
 
 IDLE_APP_SECONDS: Final = 4.0  # uvicorn and node close after 5

@@ -78,7 +78,7 @@ class Plane:
         self._materials = Materials()
         self._servers = ServerContexts(self._materials)
         self._mesh = MeshDialer(client_context, identify)
-        self._book = EndpointBook(self._around, self._plain, self._mesh)
+        self._book = EndpointBook(self._around, self._plain, self._mesh, self._materials, resolve)
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
         self._outbound = OutboundEdge(self._around, through, want_host)
         self._inbound = {port.service: self._inbound_edge(port) for port in spec.ports}
