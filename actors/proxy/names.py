@@ -40,12 +40,10 @@ class NameDialer:
         connect: Connect,
         resolve: Resolve,
         is_listener: Callable[[str, int], bool],
-        refresh: float = REFRESH_SECONDS,
     ) -> None:
         self._connect = connect
         self._resolve = resolve
         self._is_listener = is_listener
-        self._refresh = refresh
         self._addresses: Sequence[str] = ()
         self._turn = 0
         self._watching: asyncio.Task[None] | None = None
@@ -85,7 +83,7 @@ class NameDialer:
         while True:
             await self._look_up(endpoint)
             self._answered.set()
-            await asyncio.sleep(self._refresh)
+            await asyncio.sleep(REFRESH_SECONDS)
             if not (endpoint.active or endpoint.idle):
                 return
 
