@@ -5,6 +5,7 @@ import socket
 import struct
 from typing import Final, Protocol, cast
 
+from tulle.actors.proxy.accesslog import ConnectionLog
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
@@ -60,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         "edge",
         "forwarded",
         "full",
+        "log",
         "outbox",
         "peername",
         "principal",
@@ -78,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         self.slot = NOT_ARMED
         self.peername = b""  # address of the client
         self.forwarded = b""  # the header lines about the client that its edge adds
+        self.log: ConnectionLog | None = None  # if requests are logged
         self.principal = ""  # the SPIFFE id that the client proved
         self.sni = ""  # the server that its TLS hello asked for
         self._reader = RequestReader(self)
@@ -265,8 +268,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, reason: Reason) -> None:
         """Answers what is no request."""
-        self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0)
-        self.outbox.write(self.transport, local_reply(reason, CLOSE_LINE, True))
+        reply = local_reply(reason, CLOSE_LINE, True)
+        self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0, 0, len(reply))
+        if self.log is not None:
+            self.log.refused(reason.status, reason.flag, reason.name, len(reply))
+        self.outbox.write(self.transport, reply)
         self._close(False)
 
     def _close(self, request_done: bool) -> None:

@@ -45,6 +45,8 @@ class GatewayEdge(BaseEdge):
             forwarded = _take_forwarded(head, exchange.client)
         added = [forwarded]
         self.tracer.complete(head, added)
+        if exchange.client.log is not None:
+            exchange.route = choice.route.name
         cluster = choice.cluster
         assert cluster is not None
         if cluster.mutual:

@@ -8,21 +8,24 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
+from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.dial import Identify, MeshDialer, PlainDialer
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
+from tulle.actors.proxy.linefile import LineFile
 from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
 from tulle.actors.proxy.server_tls import ServerContexts
-from tulle.actors.proxy.spec import PortSpec, ProxySpec
+from tulle.actors.proxy.spec import PortSpec, ProxySpec, access_log_name
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
@@ -70,9 +73,13 @@ class Plane:
         identify: Identify = tls.peer_spiffe_id,
     ) -> None:
         """`want_host`: asks for the outbound config of a host. The rest is injected by tests."""
-        self.stats = Stats()
+        self.stats = Stats(mesh=spec.mesh, counting=spec.telemetry)
         self._spec = spec
-        self._around = Surroundings(spec, Wheel(loop), Outbox(loop), self.stats, Tracer())
+        self._lines = _lines(spec, loop)
+        access_log = AccessLog(self._lines, spec.access_log) if self._lines else None
+        self._around = Surroundings(
+            spec, Wheel(loop), Outbox(loop), self.stats, Tracer(), access_log=access_log
+        )
         self._identify = identify
         self._plain = PlainDialer()
         self._materials = Materials()
@@ -203,6 +210,9 @@ class Plane:
                 client.close()
             else:
                 client.abort()
+        if self._lines is not None:
+            await asyncio.sleep(0)  # the lines of those that were just closed
+            await self._lines.close()
         return Drained(max(0, before - len(left)), len(idle), len(left) - len(idle))
 
     def _client(self, protocol: Literal["HTTP", "HTTPS"]) -> Client:
@@ -216,3 +226,10 @@ class Plane:
         app = Cluster(config, around.stats.recorder("destination"), around.uniform)
         app.endpoints = (app_endpoint(port.app, self._plain, around),)
         return InboundEdge(around, app, self._identify, port.service)
+
+
+def _lines(spec: ProxySpec, loop: asyncio.AbstractEventLoop) -> LineFile | None:
+    """Where the access log goes; nowhere without a folder for logs."""
+    if spec.access_log == "off" or not spec.log_folder:
+        return None
+    return LineFile(Path(spec.log_folder) / f"{access_log_name(spec.id)}.log", loop)
