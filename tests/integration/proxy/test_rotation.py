@@ -114,17 +114,23 @@ async def test_both_sides_rotate_many_times_under_load_and_no_request_fails() ->
         running = asyncio.create_task(load.run(ended))
         clients: set[str] = set()
         servers: set[str] = set()
+
+        async def look() -> None:
+            while not ended.is_set():
+                serials_at(server, clients)
+                serials_of_server(ours, servers)
+                await asyncio.sleep(0.01)
+
+        looking = asyncio.create_task(look())
         for number in range(ROTATIONS):
             await asyncio.sleep(PAUSE)  # the load goes on meanwhile
-            serials_at(server, clients)
-            serials_of_server(ours, servers)
             if number % 3 != 1:
                 server.renew(root.identity("reviews"))
             if number % 3 != 2:
                 ours.install_identity(root.identity("productpage"))
         await asyncio.sleep(PAUSE)
         ended.set()
-        await running
+        await asyncio.gather(running, looking)
 
         assert load.failures == []
         assert load.answered == load.sent > 10 * ROTATIONS
