@@ -6,23 +6,19 @@ same object. What no cluster names any more is retired: its requests finish, it 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Final, Literal
-from weakref import WeakSet
+from typing import Final
+from weakref import WeakSet, WeakValueDictionary
 
 from tulle.actors.proxy import labels
-from tulle.actors.proxy.cluster import Cluster, is_unencrypted_https
+from tulle.actors.proxy.cluster import Cluster, LimitedCluster, is_unencrypted_https
 from tulle.actors.proxy.edge import Surroundings
-from tulle.actors.proxy.material import Materials
-from tulle.actors.proxy.names import Connect, NameDialer
-from tulle.actors.proxy.origination import ClientContexts, OriginatingDialer
-from tulle.actors.proxy.passthrough import Resolve
+from tulle.actors.proxy.ejection import Ejection
+from tulle.actors.proxy.limits import LimitedEndpoint, Limits
 from tulle.actors.proxy.pool import Dialer, Endpoint
+from tulle.actors.proxy.security import Dialers, Security, is_address, labelled, security_of
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.policies import config as configs
-from tulle.policies.config import UpstreamTls
 
-Security = Literal["plain", "mutual"] | UpstreamTls
 Owner = tuple[str, ...]  # the config that brought clusters: ("outbound", host)
 
 
@@ -35,26 +31,24 @@ class _Key:
     port: int
     security: Security
     labels: tuple[tuple[str, str], ...]  # of the destination, for metrics
+    owner: str = ""  # the name of the cluster that has it for itself: see `_owner`
+    limited: bool = False
     dns: bool = False  # the address is a name
 
 
 class EndpointBook:
     """Gives clusters their endpoints, and keeps them up to date with the registry."""
 
-    def __init__(
-        self, around: Surroundings, plain: Connect, mesh: Connect, materials: Materials,
-        resolve: Resolve,
-    ) -> None:  # fmt: skip
-        """`plain` and `mesh` connect; `materials` are for TLS of other kinds."""
+    def __init__(self, around: Surroundings, dialers: Dialers) -> None:
         self._around = around
-        self._plain = plain
-        self._mesh = mesh
-        self._contexts = ClientContexts(materials)
-        self._resolve = resolve
+        self._dialers = dialers
         self._services: dict[str, ServiceRecord] = {}
         self._clusters: dict[Owner, dict[str, Cluster]] = {}
         self._replaced: WeakSet[Cluster] = WeakSet()  # requests that wait may hold on to them
         self._endpoints: dict[_Key, Endpoint] = {}
+        # By cluster name; they live as long as a cluster or a request that knows them.
+        self._ejections: WeakValueDictionary[str, Ejection] = WeakValueDictionary()
+        self._limits: WeakValueDictionary[str, Limits] = WeakValueDictionary()
         self._source = labels.of_proxy("source", around.spec)
 
     def install(self, owner: Owner, clusters: Iterable[configs.Cluster]) -> dict[str, Cluster]:
@@ -101,7 +95,9 @@ class EndpointBook:
         recorder = self._around.stats.recorder(
             "source", self._source, labels.UNKNOWN_DESTINATION, labels.of_service(config)
         )
-        cluster = Cluster(config, recorder, self._around.uniform)
+        ejection, limits = self._ejection(config), self._limits_of(config)
+        make = Cluster if limits is None else LimitedCluster
+        cluster = make(config, recorder, self._around.uniform, ejection, limits)
         self._fill(cluster)
         return cluster
 
@@ -109,6 +105,25 @@ class EndpointBook:
         """`mutual` only when all are: what is for peers of the mesh is never sent in plain text."""
         cluster.endpoints = self._find(cluster.config)
         cluster.mutual = all(endpoint.accounts for endpoint in cluster.endpoints)
+
+    def _ejection(self, config: configs.Cluster) -> Ejection:
+        """Which endpoints of the cluster are ejected, known from before if there was one."""
+        ejection = self._ejections.get(config.name)
+        if ejection is None:
+            ejection = self._ejections[config.name] = Ejection(self._around.wheel)
+        ejection.outlier = config.outlier or configs.DEFAULT_OUTLIER
+        return ejection
+
+    def _limits_of(self, config: configs.Cluster) -> Limits | None:
+        """What the cluster counts, known from before if there was one."""
+        if config.limits is None:
+            return None
+        limits = self._limits.get(config.name)
+        if limits is None:
+            limits = self._limits[config.name] = Limits(config.limits)
+        elif limits.config != config.limits:
+            limits.replace(config.limits)
+        return limits
 
     def _find(self, config: configs.Cluster) -> tuple[Endpoint, ...]:
         if config.broken or is_unencrypted_https(config):
@@ -123,7 +138,7 @@ class EndpointBook:
             for workload in record.workloads
             if workload.state == "ready"
             and config.port in workload.ports
-            and _labelled(workload, config.labels)
+            and labelled(workload, config.labels)
         )
 
     def _static(self, config: configs.Cluster, endpoint: configs.StaticEndpoint) -> Endpoint:
@@ -136,6 +151,7 @@ class EndpointBook:
             endpoint.port,
             config.upstream_tls or ("mutual" if written else "plain"),
             tuple(destination.items()),
+            *_owner(config),
             config.dns and not is_address(endpoint.address),
         )
         return self._endpoint(key, config, destination, frozenset())
@@ -154,6 +170,7 @@ class EndpointBook:
             workload.ports[config.port],
             security,
             (("id", workload.id), *destination.items()),
+            *_owner(config),
         )
         accounts = frozenset(prefix + account for account in record.accounts if mutual)
         return self._endpoint(key, config, destination, accounts)
@@ -167,31 +184,34 @@ class EndpointBook:
     ) -> Endpoint:
         endpoint = self._endpoints.get(key)
         if endpoint is None:
-            around = self._around
-            endpoint = self._endpoints[key] = Endpoint(
-                key.address,
-                key.port,
-                self._dialer(key),
-                around.wheel,
-                host=key.host,
-                accounts=accounts,
-                recorder=around.stats.recorder(
-                    "source", self._source, destination, labels.of_service(config)
-                ),
-            )
+            endpoint = self._endpoints[key] = self._make(key, config, destination, accounts)
         elif endpoint.accounts != accounts:
             if not endpoint.accounts <= accounts:
                 endpoint.renew()  # who answers there may not be one of the service any more
             endpoint.accounts = accounts
+        if isinstance(endpoint, LimitedEndpoint):
+            endpoint.set_times()
         return endpoint
 
-    def _dialer(self, key: _Key) -> Dialer:
-        connect: Connect
-        if isinstance(key.security, UpstreamTls):
-            connect = OriginatingDialer(key.security, self._contexts)
-        else:
-            connect = self._mesh if key.security == "mutual" else self._plain
-        return NameDialer(connect, self._resolve, self.is_listener) if key.dns else connect
+    def _make(
+        self,
+        key: _Key,
+        config: configs.Cluster,
+        destination: dict[str, str],
+        accounts: frozenset[str],
+    ) -> Endpoint:
+        around = self._around
+        dial = self._dialers.of(key.security, key.dns, self.is_listener)
+        recorder = around.stats.recorder(
+            "source", self._source, destination, labels.of_service(config)
+        )
+        where = key.address, key.port, dial, around.wheel
+        if key.limited:
+            limits = self._limits[config.name]
+            return LimitedEndpoint(
+                *where, limits, host=key.host, accounts=accounts, recorder=recorder
+            )
+        return Endpoint(*where, host=key.host, accounts=accounts, recorder=recorder)
 
     def _retire_unnamed(self) -> None:
         named = {
@@ -204,35 +224,11 @@ class EndpointBook:
             self._endpoints.pop(key).retire()
 
 
-def security_of(config: configs.Cluster, workload: Workload) -> Security:
-    """How a workload of the mesh is spoken to: mTLS, unless it or a DestinationRule asks else."""
-    if config.upstream_tls is not None:
-        return config.upstream_tls
-    if config.tls == "DISABLE":
-        return "plain"
-    if config.tls_written:
-        return "mutual"
-    for mode in config.peer_modes:
-        if mode.port in (0, config.port) and _labelled(workload, mode.labels):
-            return "plain" if mode.mode == "DISABLE" else "mutual"
-    return "mutual"
-
-
-def is_address(host: str) -> bool:
-    """Whether this is an IP address, not a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _labelled(workload: Workload, labels: configs.Labels) -> bool:
-    """Whether the workload has all of `labels`: of a subset, or of a selector."""
-    own = (
-        workload.labels if not workload.version else {"version": workload.version} | workload.labels
-    )
-    return all(own.get(name) == value for name, value in labels)
+def _owner(config: configs.Cluster) -> tuple[str, bool]:
+    """Clusters with a connectionPool or outlierDetection have endpoints of their own, as in Envoy:
+    then what an endpoint counts is the cluster's. All others share."""
+    own = config.limits is not None or config.outlier is not None
+    return (config.name if own else "", config.limits is not None)
 
 
 IDLE_APP_SECONDS: Final = 4.0  # uvicorn and node close after 5

@@ -13,9 +13,10 @@ from tests.support.serving_plane import (
 )
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import Surroundings
-from tulle.actors.proxy.endpoints import EndpointBook, Security, security_of
+from tulle.actors.proxy.endpoints import EndpointBook
 from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbox import Outbox
+from tulle.actors.proxy.security import Dialers, Security, security_of
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
@@ -32,7 +33,7 @@ async def no_name(host: str) -> list[str]:
 def book() -> EndpointBook:
     loop = ManualLoop()
     around = Surroundings(spec("sidecar"), Wheel(loop), Outbox(loop), Stats(), Tracer())
-    return EndpointBook(around, NoDialer(), NoDialer(), Materials(), no_name)
+    return EndpointBook(around, Dialers(NoDialer(), NoDialer(), Materials(), no_name))
 
 
 def only(clusters: dict[str, Cluster]) -> Cluster:
