@@ -1,4 +1,7 @@
-"""How connections to endpoints are made: plain, or mTLS with the peer's account checked."""
+"""How connections to endpoints are made: plain, or mTLS with the peer's account checked.
+
+Counterparts: origination.py for TLS of other kinds, names.py for endpoints that are names.
+"""
 
 import asyncio
 import ssl
@@ -16,10 +19,10 @@ class PlainDialer:
 
     generation = 0
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         _, upstream = await loop.create_connection(
-            lambda: UpstreamConnection(endpoint, 0), endpoint.address, endpoint.port
+            lambda: UpstreamConnection(endpoint, 0), address or endpoint.address, endpoint.port
         )
         return upstream
 
@@ -38,13 +41,13 @@ class MeshDialer:
         self._context = self._make_context(identity)
         self.generation += 1
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
         if self._context is None:
             raise ConnectionError("this proxy has no certificate yet")
         generation = self.generation
         transport, upstream = await asyncio.get_running_loop().create_connection(
             lambda: UpstreamConnection(endpoint, generation),
-            endpoint.address,
+            address or endpoint.address,
             endpoint.port,
             ssl=self._context,
             server_hostname="",

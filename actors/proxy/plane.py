@@ -24,6 +24,7 @@ from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
+from tulle.actors.proxy.security import Dialers
 from tulle.actors.proxy.server_tls import ServerContexts
 from tulle.actors.proxy.spec import PortSpec, ProxySpec, access_log_name
 from tulle.actors.proxy.stats import Stats
@@ -85,7 +86,8 @@ class Plane:
         self._materials = Materials()
         self._servers = ServerContexts(self._materials)
         self._mesh = MeshDialer(client_context, identify)
-        self._book = EndpointBook(self._around, self._plain, self._mesh)
+        dialers = Dialers(self._plain, self._mesh, self._materials, resolve)
+        self._book = EndpointBook(self._around, dialers)
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
         self._outbound = OutboundEdge(self._around, through, want_host)
         self._inbound = {port.service: self._inbound_edge(port) for port in spec.ports}
