@@ -8,9 +8,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from tulle.actors.proxy.accesslog import CLIENT_GONE, VIA_UPSTREAM
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.sending import Sending
-from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.stats import NO_FLAG, Recorder
 from tulle.actors.proxy.wire.body import LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 300.0  # without a byte from either side
 DISCARDED_BYTES: Final = 65_536  # of a request that was answered before its end
 
+_HEAD_END: Final = b"\r\n\r\n"
 _CRLF: Final = b"\r\n"
 _NEVER: Final = float("inf")
 
@@ -42,6 +44,8 @@ class Exchange(Sending):
 
     _response_keeps: bool
 
+    head_sent = 0  # bytes of the response, counted while it is on its way
+    body_sent = 0
     _out: list[bytes] = []  # noqa: RUF012 - of the response, not yet written; never changed here
     _chunk_response = False
     _parked: "Callable[[Exchange], None] | None" = None
@@ -99,14 +103,17 @@ class Exchange(Sending):
         if self.response_done:
             return
         self._drop()
-        self._count_flagged(self.status or reason.status, reason.flag)
         self.response_done = True
         if self.status:
+            self._count_flagged(self.status, reason.flag, reason.name)
             self.client.abort()
             return
         self.status = reason.status
         self.keep = self._may_keep() and (self.request_done or self._may_discard())
         reply = local_reply(reason, self._connection_line(), self.head.method != b"HEAD")
+        self.head_sent = reply.index(_HEAD_END) + len(_HEAD_END)
+        self.body_sent = len(reply) - self.head_sent
+        self._count_flagged(reason.status, reason.flag, reason.name)
         self.client.outbox.write(self.client.transport, reply)
         if self.request_done or not self.keep:
             self.client.finished(self)
@@ -135,7 +142,7 @@ class Exchange(Sending):
         if not self.response_done:
             self.response_done = True
             self._drop()
-            self._count_flagged(self.status, "DC")
+            self._count_flagged(self.status, "DC", CLIENT_GONE)
 
     def client_full(self, full: bool) -> None:
         """The client's write buffer is over its mark, or under it again."""
@@ -184,15 +191,19 @@ class Exchange(Sending):
         else:
             framing = self._frame(head.length)
         data = response_head(head, framing, body)
+        size = len(data)
         if self._out:
             data = b"".join([*self._out, data])
         if ended:
             client.outbox.write(client.transport, data)
-            self._complete()
+            self._complete(size, len(body))
         else:
+            self.body_sent = len(body)
+            self.head_sent = size - self.body_sent
             self._out = [data]
 
     def on_data(self, data: bytes) -> None:
+        self.body_sent += len(data)
         if self._chunk_response:
             self._out += (chunk_head(len(data)), data, _CRLF)
         else:
@@ -202,7 +213,7 @@ class Exchange(Sending):
         if self._chunk_response:
             self._out.append(LAST_CHUNK)
         self.client.outbox.write(self.client.transport, self._out)
-        self._complete()
+        self._complete(self.head_sent + self.body_sent, self.body_sent)
 
     def on_flaw(self, detail: str) -> None:
         self.refuse(UPSTREAM_PROTOCOL)
@@ -219,10 +230,17 @@ class Exchange(Sending):
             self.keep = False  # HTTP/1.0 knows no chunks: the end is the connection's
         return framing + self._connection_line()
 
-    def _complete(self) -> None:
-        """The response is on its way to the client, to its end."""
+    def _complete(self, size: int, body: int) -> None:
+        """The response is on its way to the client, `size` bytes, of which `body` are its body."""
         self.response_done = True
-        self.recorder.add(self.status, (monotonic() - self.started) * 1_000.0)
+        self.recorder.add(
+            self.status,
+            (monotonic() - self.started) * 1_000.0,
+            len(self.request) + self.body_received,
+            size,
+        )
+        if self.client.log is not None:
+            self.client.log.ended(self, self.status, NO_FLAG, VIA_UPSTREAM, body)
         endpoint, upstream = self.endpoint, self.upstream
         assert endpoint is not None and upstream is not None
         endpoint.active -= 1
@@ -254,5 +272,13 @@ class Exchange(Sending):
             return CLOSE_LINE
         return b"" if self.head.minor else KEEP_ALIVE_LINE
 
-    def _count_flagged(self, status: int, flag: str) -> None:
-        self.recorder.add_flagged(status, flag, (monotonic() - self.started) * 1_000.0)
+    def _count_flagged(self, status: int, flag: str, details: str) -> None:
+        self.recorder.add_flagged(
+            status,
+            flag,
+            (monotonic() - self.started) * 1_000.0,
+            len(self.request or request_head(self.head, [])) + self.body_received,
+            self.head_sent + self.body_sent,
+        )
+        if self.client.log is not None:
+            self.client.log.ended(self, status, flag, details, self.body_sent)

@@ -97,6 +97,8 @@ class OutboundEdge(BaseEdge):
             return
         added: list[bytes] = []
         self.tracer.complete(head, added)
+        if exchange.client.log is not None:
+            exchange.route = choice.route.name
         cluster = choice.cluster
         assert cluster is not None
         if cluster.mutual:

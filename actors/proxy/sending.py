@@ -27,7 +27,7 @@ _CRLF: Final = b"\r\n"
 
 
 class Sending(ABC):
-    """A request on its way. `request` is its head as it goes upstream."""
+    """A request on its way. `request` is its head as it goes upstream, empty until it does."""
 
     __slots__ = (
         "__dict__",  # for what only few requests need; its first values are in the class
@@ -42,8 +42,10 @@ class Sending(ABC):
     )
 
     cluster: Cluster
-    request: bytes
 
+    body_received = 0  # bytes of the request's body
+    asked: Endpoint | None = None  # once nobody is: who was asked last
+    route = ""  # its name, when requests are logged
     answered = False  # a byte of a response came, and it was not all
     _pending: list[bytes] = []  # noqa: RUF012 - not yet written; never changed here
     _sent_body = False
@@ -55,6 +57,7 @@ class Sending(ABC):
         self.client = client
         self.head = head
         self.recorder = recorder
+        self.request = b""
         self.endpoint: Endpoint | None = None
         self.upstream: UpstreamConnection | None = None
         if head.length:
@@ -86,6 +89,7 @@ class Sending(ABC):
 
     def add_body(self, data: bytes) -> None:
         """A piece of the body; `flush_request` follows."""
+        self.body_received += len(data)
         if self.head.length == CHUNKED:
             self._pending += (chunk_head(len(data)), data, _CRLF)
         else:
@@ -168,6 +172,7 @@ class Sending(ABC):
     def drop(self) -> None:
         """Frees endpoint and connection; nothing more is sent."""
         upstream, endpoint = self.upstream, self.endpoint
+        self.asked = endpoint or (self._tried[-1] if self._tried else None)
         self.upstream = self.endpoint = None
         if endpoint is not None:
             endpoint.active -= 1

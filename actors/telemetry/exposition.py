@@ -1,6 +1,6 @@
 """Sums as Prometheus' text, under Istio's standard metric names. Pure.
 
-Counterpart of `actors.proxy.stats`, which has the histogram's bounds.
+Counterpart of `actors.proxy.cells`, which has the histogram's bounds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
-from tulle.actors.proxy.stats import BOUNDS
+from tulle.actors.proxy.cells import BOUNDS
 from tulle.actors.telemetry.totals import SeriesKey, Value
 
 _HELP = {

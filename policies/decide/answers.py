@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from tulle.policies.config import DirectResponse, HeaderEdits, Redirect
 from tulle.policies.decide.headers import compile_request_edits
-from tulle.policies.decide.paths import RewritePath, replace_path, replace_prefix
 from tulle.policies.decide.plan import Asked, LocalAnswer
+from tulle.policies.decide.rewrites import RewritePath, replace_path, replace_prefix
 
 Answer = Callable[[Asked], LocalAnswer]
 

@@ -1,52 +1,56 @@
-"""Rewrites of a path, with its query left as it came, as functions on bytes."""
+"""Paths as authorization compares them: Istio's normalisation BASE (RFC 3986, section 6.2.2).
 
-from collections.abc import Callable
+Unreserved characters are decoded, `\\` becomes `/`, dot segments are resolved. Slashes are not
+merged, and `%2F` stays: those are Istio's stricter settings. Without it `/public/../admin` would
+pass a rule on `/public/*`.
+"""
 
-from tulle.policies.config import Rewrite
-from tulle.policies.regex import compile_substitution
+from typing import Final
 
-RewritePath = Callable[[bytes], bytes]
-"""A path with its query -> another with the same query."""
-
-
-def compile_path_rewrite(rewrite: Rewrite | None) -> RewritePath | None:
-    """None when the path stays as it is."""
-    if rewrite is None or not rewrite.kind:
-        return None
-    match rewrite.kind:
-        case "full":
-            return replace_path(rewrite.value.encode())
-        case "prefix":
-            return replace_prefix(rewrite.pattern.encode(), rewrite.value.encode())
-        case "regex":
-            return _replace_matches(compile_substitution(rewrite.pattern, rewrite.value))
+_UNRESERVED: Final = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+)
+_HEX: Final = frozenset(b"0123456789ABCDEFabcdef")
 
 
-def replace_path(value: bytes) -> RewritePath:
-    """All of the path. A `value` with a query of its own is all of the result."""
-    if b"?" in value:
-        return lambda path: value
-
-    def rewrite(path: bytes) -> bytes:
-        end = path.find(b"?")
-        return value if end < 0 else value + path[end:]
-
-    return rewrite
-
-
-def replace_prefix(prefix: bytes, value: bytes) -> RewritePath:
-    """The first bytes of a path that begins with `prefix`, in any case of its letters."""
-    length = len(prefix)
-    return lambda path: value + path[length:]
+def normalised(target: bytes) -> bytes:
+    """The path of a request target, without query and fragment, in the form that is compared."""
+    for mark in (b"?", b"#"):
+        if (end := target.find(mark)) >= 0:
+            target = target[:end]
+    if target.isascii() and not (b"%" in target or b"\\" in target or b"/." in target):
+        return target
+    path = _decoded(target).replace(b"\\", b"/")
+    return _without_dots(path) if b"/." in path else path
 
 
-def _replace_matches(substitute: Callable[[bytes], bytes]) -> RewritePath:
-    def rewrite(path: bytes) -> bytes:
-        path, mark, query = path.partition(b"?")
-        path = substitute(path)
-        # What a group leaves may be no path at all, which no server would take.
-        if not path.startswith(b"/"):
-            path = b"/" + path
-        return path + mark + query
+def _decoded(path: bytes) -> bytes:
+    """Escapes of unreserved characters decoded, bytes that are not ASCII escaped."""
+    first, *rest = path.split(b"%")
+    parts = [first]
+    for part in rest:
+        code = part[:2]
+        if len(code) == 2 and _HEX.issuperset(code) and int(code, 16) in _UNRESERVED:
+            parts += (bytes((int(code, 16),)), part[2:])
+        else:
+            parts += (b"%", part)
+    text = b"".join(parts)
+    return text if text.isascii() else b"".join(map(_escaped, text))
 
-    return rewrite
+
+def _escaped(byte: int) -> bytes:
+    return bytes((byte,)) if byte < 0x80 else b"%%%02X" % byte
+
+
+def _without_dots(path: bytes) -> bytes:
+    """`/a/./b/../c` -> `/a/c`; what would leave the root stays in it."""
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment != b".":
+            kept.append(segment)
+    if segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)

@@ -10,8 +10,8 @@ from tulle.policies.decide.headers import (
     compile_request_edits,
     compile_response_edits,
 )
-from tulle.policies.decide.paths import compile_path_rewrite
 from tulle.policies.decide.plan import DEFAULT_RETRY, Plan, Retry
+from tulle.policies.decide.rewrites import compile_path_rewrite
 
 _NO_FAULT = Fault()
 _NOTHING = Plan()

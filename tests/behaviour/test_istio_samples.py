@@ -10,15 +10,11 @@ from tests.support.policy_mesh import BOOKINFO, service
 from tests.support.shared import SAMPLES
 from tulle.policies.apply import apply
 from tulle.policies.compile.world import compile_all
+from tulle.policies.config import OutboundConfig, StaticEndpoint
 from tulle.policies.parse import parse
 from tulle.policies.world import Policy, World
 
 REFUSED = {
-    "egress-rule-google-apis.yaml": {
-        "spec.ports[1].protocol",
-        "spec.resolution",
-        "spec.trafficPolicy.portLevelSettings",
-    },
     "tcp-echo-20-v2.yaml": {"spec.tcp"},
     "tcp-echo-all-v1.yaml": {"spec.servers[0].port.protocol", "spec.tcp"},
 }
@@ -55,3 +51,16 @@ def test_what_is_stored_of_a_sample_equals_what_another_reader_makes_of_it(sampl
 
 def test_what_is_said_to_be_refused_is_among_them() -> None:
     assert REFUSED.keys() <= {file.name for file in FILES}
+
+
+def test_the_egress_sample_sends_plain_http_on_as_tls() -> None:
+    parsed = parse((SAMPLES / "bookinfo" / "egress-rule-google-apis.yaml").read_text())
+    outcome = apply(WORLD, parsed.documents, 1)
+    assert outcome.problems == ()
+    config = compile_all(outcome.world)["outbound", "www.googleapis.com"]
+    assert isinstance(config, OutboundConfig)
+    [route] = config.ports[0].routes
+    assert (config.ports[0].port, config.ports[0].protocol) == (80, "http")
+    [google] = [c for c in config.clusters if c.name == route.targets[0].cluster]
+    assert (google.port, google.tls, google.protocol, google.dns) == (443, "SIMPLE", "http", True)
+    assert google.endpoints == (StaticEndpoint("www.googleapis.com", 443),)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tests.support.fake_loop import FakeTransport, ManualLoop
 from tests.support.serving_plane import spec, static_cluster
+from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.client import ClientConnection
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import Surroundings
@@ -71,12 +72,23 @@ class HandEndpoint(Endpoint):
 class Bench:
     """One client, one edge that sends everything to `endpoints`."""
 
-    def __init__(self, endpoints: int = 1, timeout_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: int = 1,
+        timeout_ms: int | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
         self.loop = ManualLoop()
         self.wheel = Wheel(self.loop)
         self.stats = Stats()
         around = Surroundings(
-            spec(), self.wheel, Outbox(self.loop), self.stats, Tracer(bytes), lambda: 0.0
+            spec(),
+            self.wheel,
+            Outbox(self.loop),
+            self.stats,
+            Tracer(bytes),
+            lambda: 0.0,
+            access_log,
         )
         config = replace(static_cluster(), balancer="ROUND_ROBIN")
         self.cluster = Cluster(config, self.stats.recorder("source"), lambda: 0.0)

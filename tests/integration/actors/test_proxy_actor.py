@@ -18,8 +18,8 @@ from tests.support.tiny_app import tiny_app
 from tulle.actors.proxy import actor as proxy_module
 from tulle.actors.proxy import identity
 from tulle.actors.proxy.actor import FOR_GOOD, TO_START_AGAIN, ProxyActor
+from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.proxy.events import Ref
-from tulle.actors.proxy.stats import REQUESTS
 from tulle.actors.proxy.telemetry import TelemetrySender
 from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys

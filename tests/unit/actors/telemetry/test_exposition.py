@@ -2,7 +2,8 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tulle.actors.proxy.stats import BOUNDS, DURATION, REQUESTS, Stats
+from tulle.actors.proxy.cells import BOUNDS, DURATION, REQUESTS
+from tulle.actors.proxy.stats import Stats
 from tulle.actors.telemetry.exposition import render
 from tulle.actors.telemetry.totals import Totals
 from tulle.bus.messages import TelemetryBatch
@@ -12,7 +13,7 @@ def test_what_a_proxy_counts_can_be_queried() -> None:
     stats = Stats()
     recorder = stats.recorder("source", {"destination_app": "reviews"})
     for milliseconds in (0.2, 3.0, 3.0, 4_000_000.0):
-        recorder.add(200, milliseconds)
+        recorder.add(200, milliseconds, 100, 200)
     totals = Totals()
     totals.add(TelemetryBatch(proxy="p", started=1, series=stats.snapshot(changed_only=False)))
     text = render(totals.sums(), [("tulle_telemetry_series_refused_total", 0)]).decode()
