@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tulle.policies.checks.names import (
+from tulle.policies.contradicting.names import (
     check_gateway_names,
     is_header_name,
     repeated_ignoring_case,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tulle.policies.checks.names import is_header_name, repeated_ignoring_case
+from tulle.policies.contradicting.names import is_header_name, repeated_ignoring_case
 
 
 @pytest.mark.parametrize("name", ["a", "X-Team", "x_y", "a!#$%&'*+.^`|~9"])

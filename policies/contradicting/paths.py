@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from tulle.policies.checks.hosts import check_authority
 from tulle.policies.compile.actions import matched_prefix
+from tulle.policies.contradicting.authority import check_authority
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem, listed
 from tulle.policies.regex import BadRegex, compile_substitution
