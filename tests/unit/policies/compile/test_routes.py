@@ -1,5 +1,11 @@
 """Rules as routes: which there are, in what order, and what of their matches is left."""
 
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.support.policy_mesh import Mesh, virtual_service
 from tulle.policies.config import HttpMatch, Rewrite, Route, StringMatch, Target
 
@@ -92,3 +98,54 @@ def test_targets_that_are_equal_are_one() -> None:
     name = "outbound|9080||ratings.default.svc.cluster.local"
     assert [(target.cluster, target.weight) for target in route.targets] == [(name, 3), (name, 4)]
     assert route.targets[0] == Target(name, 3)
+
+
+paths = st.sampled_from(["/", "/a", "/a/", "/a/b", "/b"])
+conditions = st.fixed_dictionaries(
+    {},
+    optional={
+        "uri": st.one_of(
+            st.builds(lambda path: {"exact": path}, paths),
+            st.builds(lambda path: {"prefix": path}, paths),
+        ),
+        "method": st.just({"exact": "PUT"}),
+        "sourceNamespace": st.sampled_from(["default", "shop"]),
+    },
+)
+actions: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {"route": [{"destination": {"host": "ratings"}}], "rewrite": {"uri": "/new/"}},
+        {"route": [{"destination": {"host": "details"}}]},
+        {"redirect": {"prefixRewrite": "/new/", "authority": "x"}},
+    ]
+)
+rules = st.builds(
+    lambda matches, action: {"match": matches, **action}, st.lists(conditions, max_size=3), actions
+)
+
+
+def told(http: list[dict[str, Any]], method: str, path: str) -> str:
+    """What rules mean for a client of `default`, match by match, as Istio's documentation says."""
+    for written in http:
+        for match in written["match"] or [{}]:
+            uri = match.get("uri", {"prefix": "/"})
+            fits = path == uri["exact"] if "exact" in uri else path.startswith(uri["prefix"])
+            if not fits or ("method" in match and method != "PUT"):
+                continue
+            if match.get("sourceNamespace", "default") != "default":
+                continue
+            new = "/new/" + ("" if "exact" in uri else path.removeprefix(uri["prefix"]))
+            if "redirect" in written:
+                return f"301 location: http://x{new}"
+            return f"ratings; path {new}" if "rewrite" in written else "details"
+    return "404 route_not_found"
+
+
+@given(st.lists(rules, min_size=1, max_size=3), st.sampled_from(["GET", "PUT"]), paths)
+@settings(max_examples=150, deadline=None)
+def test_the_match_that_holds_decides_what_becomes_of_the_path(
+    http: list[dict[str, Any]], method: str, path: str
+) -> None:
+    text = "\n".join(f"- {orjson.dumps(written).decode()}" for written in http)
+    found = Mesh(virtual_service(text)).send(f"{method} http://reviews{path}")
+    assert found == told(http, method, path)

@@ -11,6 +11,7 @@ from tests.support.policy_checks import ROUTE, only, said
         "withoutHeaders: {x-a: {}, x-b: {regex: '*'}}",
         "queryParams: {a: {exact: ''}, b: {}, 'c d': {prefix: x}}",
         "scheme: {exact: https}, sourceNamespace: shop, sourceLabels: {app.kubernetes.io/name: a}",
+        "method: {exact: OPTIONS}, uri: {exact: '*'}",
         "port: 65535, ignoreUriCase: true, uri: {regex: /a.*}",
     ],
 )
@@ -21,6 +22,9 @@ def test_what_makes_sense(match: str) -> None:
 @pytest.mark.parametrize(
     ("match", "code", "path", "message"),
     [
+        ("uri: {prefix: ''}", "schema", "uri.prefix", "must not be empty"),
+        ("uri: {prefix: a}", "contradiction?", "uri.prefix", "never holds: every path begins"),
+        ("uri: {exact: ''}", "contradiction?", "uri.exact", "never holds"),
         ("scheme: {}", "schema", "scheme", "must have one of exact, prefix, regex"),
         ("uri: {regex: '*'}", "schema", "uri", "must have one of exact, prefix, regex"),
         ("withoutHeaders: {':method': {}}", "contradiction", 'withoutHeaders[":method"]', "method"),

@@ -1,22 +1,30 @@
 """Plans and retries: made once, and only where something is asked for."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.support import policy_strategies
+from tests.support.policy_story import Request, tell
+from tulle.policies.compile.world import compile_all
 from tulle.policies.config import (
     DirectResponse,
     Edits,
     Fault,
     HeaderEdits,
     HttpMatch,
+    OutboundConfig,
     RetryPolicy,
     Rewrite,
     Route,
     StringMatch,
     Target,
 )
+from tulle.policies.decide.client import Client
 from tulle.policies.decide.plan import DEFAULT_RETRY, Plan, Retry
 from tulle.policies.decide.planning import compile_plan, compile_retry
 from tulle.policies.decide.route import compile_routes
+from tulle.policies.world import World
 
 ONE, TWO = Target("one", 1), Target("two", 1)
 SET = Edits(request=HeaderEdits(set=(("x", "1"),)))
@@ -87,3 +95,32 @@ def test_an_answer_has_no_cluster_and_no_other_edits() -> None:
 )
 def test_retries(policy: RetryPolicy | None, retry: Retry) -> None:
     assert compile_retry(policy) == retry
+
+
+CLIENT = Client("shop", (("app", "web"),))
+REQUESTS = [
+    Request(b"GET", b"/a/b?q=/b", b"a:80", [(b"x", b"/a"), (b"x-a", b"0")], 80),
+    Request(b"OPTIONS", b"*", b"", [], 9080),
+    Request(b"PUT", b"/\xff?\xff", b"\xff", [(b"z", b"\xff")], 80),
+]
+
+
+@given(policy_strategies.worlds, st.sampled_from(REQUESTS), st.floats(0, 1, exclude_max=True))
+@settings(max_examples=60, deadline=None)
+def test_whatever_policies_say_a_request_is_decided(
+    world: World, request: Request, uniform: float
+) -> None:
+    for config in compile_all(world).values():
+        if not isinstance(config, OutboundConfig):
+            continue
+        clusters = {cluster.name: cluster for cluster in config.clusters}
+        for port in config.ports:
+            choose = compile_routes(port.routes, clusters, CLIENT)
+            asked = (request.method, request.path, request.authority, request.headers)
+            choice = choose(*asked, uniform)
+            answers = choice is not None and choice.plan is not None and choice.plan.answer
+            assert choice is None or (choice.cluster is None) == bool(answers)
+            if choice is not None and choice.plan is not None and choice.plan.rewrite_path:
+                assert choice.plan.rewrite_path(request.path).startswith(b"/")
+            if b"\xff" not in request.path:
+                assert tell(choice, request)
