@@ -105,7 +105,8 @@ class Plane:
     def install_outbound(self, config: OutboundConfig) -> None:
         """What to do with requests to a host; those that wait for it go on."""
         clusters = self._book.install(key(config), config.clusters)
-        routes = {it.port: compile_routes(it.routes, clusters) for it in config.ports}
+        client = self._client("HTTP")
+        routes = {it.port: compile_routes(it.routes, clusters, client) for it in config.ports}
         self._outbound.install(config.host, routes)
 
     def remove_outbound(self, host: str) -> None:
