@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -77,9 +76,7 @@ class CollectorActor:
         try:
             await self._connection.subscribe(self._subjects.telemetry_all, self._on_batch)
             async with asyncio.TaskGroup() as tasks:
-                ask = partial(_start, tasks, self._ask_all)
-                self._connection.on_reconnect(ask)  # proxies may have been back before us
-                ask()
+                tasks.create_task(self._ask_all())
                 tasks.create_task(self._tick())
                 tasks.create_task(self._save_for_ever())
                 tasks.create_task(self._serve_for_ever())
@@ -87,14 +84,19 @@ class CollectorActor:
             await self._connection.close()
 
     async def _ask_all(self) -> None:
-        """All that proxies counted before we were here."""
+        """All that proxies counted before we were here, or while our link was broken."""
         assert self._connection is not None
         subject = self._subjects.proxy_command("all", "telemetry")
+        due = asyncio.Event()
+        due.set()
+        self._connection.on_reconnect(due.set)
         while True:
+            await due.wait()
+            due.clear()
             try:
                 await self._connection.publish(subject)
-                return
             except BusError as error:
+                due.set()
                 log.warning("proxies were not asked yet: error=%s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -197,10 +199,6 @@ async def _end(server: uvicorn.Server, serving: asyncio.Task[None], sock: socket
     await asyncio.wait([serving], timeout=2.0)
     serving.cancel()
     sock.close()
-
-
-def _start(tasks: asyncio.TaskGroup, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    tasks.create_task(work())
 
 
 async def _no_commands(command: str) -> None:
