@@ -140,7 +140,7 @@ def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
         nats_url=of.nats_url,
         nats_credentials=str(creds / f"{role}.json"),
         home=str(of.mesh_home),
-        proxy_credentials=str(creds / "proxy.json") if role == "supervisor" else "",
+        nats_keys=str(of.mesh_home / "nats") if role == "supervisor" else "",
         log_folder=str(of.mesh_home / "logs"),
         json_logs=wanted.json_logs,
         telemetry=wanted.telemetry,

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from tulle.policies.problems import Code, Path, Problem, Severity, did_you_mean, listed, path_text
 from tulle.policies.resources.fields import allowed_at
-from tulle.policies.resources.kinds import KINDS, NETWORKING, NOT_YET, VERSIONS, Kind, Spec
+from tulle.policies.resources.kinds import GROUPS, KINDS, NOT_YET, VERSIONS, Kind, Spec, kind_in
 from tulle.policies.resources.meta import SERVER_SIDE, Envelope
 from tulle.policies.yamlscalar import Json
 from tulle.policies.yamltext import Tree, read_yaml
@@ -144,20 +144,21 @@ class _DocumentReader:
         if not isinstance(api_version, str) or not isinstance(kind, str):
             return None  # the envelope's schema says so
         group, _, version = api_version.rpartition("/")
-        if group == NETWORKING and version in VERSIONS:
-            for known in KINDS:
-                if known == kind:
-                    return known
+        if (known := kind_in(group, version, kind)) is not None:
+            return known
         if (group, kind) in NOT_YET:
             self._report("not-supported-yet", ("kind",), f"{kind} is not supported yet")
         else:
-            allowed = listed(f"{NETWORKING}/{VERSIONS[0]} {name}" for name in KINDS)
+            allowed = listed(f"{GROUPS[name]}/{VERSIONS[GROUPS[name]][0]} {name}" for name in KINDS)
+            older = listed(
+                f"{of}/{other}" for of, all_of in VERSIONS.items() for other in all_of[1:]
+            )
             near = "" if kind in KINDS else did_you_mean(kind, KINDS)
             self._report(
                 "unknown-kind",
                 ("apiVersion",) if kind in KINDS else ("kind",),
                 f'"{api_version[:80]} {kind[:80]}" is no policy.{near} Known: {allowed} '
-                f"(also {listed(VERSIONS[1:])})",
+                f"(also {older})",
             )
         return None
 

@@ -55,6 +55,7 @@ PASSTHROUGH_FORBIDDEN = _reason(
     "-",
     "The host is not of the mesh, and its address is loopback, link-local or a mesh listener.",
 )
+RBAC_DENIED = _reason("rbac_denied", 403, "UAEX", "An AuthorizationPolicy denies this request.")
 UNKNOWN_ADDRESS = _reason("unknown_address", 502, "UF", "The host's name has no address.")
 UNKNOWN_CLUSTER = _reason("unknown_cluster", 503, "NC", "The route's host does not exist.")
 UNKNOWN_SUBSET = _reason(
@@ -66,6 +67,15 @@ CONFIG_UNAVAILABLE = _reason(
 NO_ENDPOINTS = _reason("no_endpoints", 503, "UH", "No workload is ready to serve this.")
 IDENTITY_REFUSED = _reason(
     "identity_refused", 503, "UF", "The peer's certificate is not one of the service's accounts."
+)
+UPSTREAM_TLS_FAILED = _reason(
+    "upstream_tls_failed", 503, "UF", "The TLS handshake with the upstream failed."
+)
+UPSTREAM_NEEDS_TLS = _reason(
+    "upstream_needs_tls",
+    503,
+    "UH",
+    "The port is https; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
 )
 CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
 CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")

@@ -14,16 +14,18 @@ from typing import TypeVar
 
 from tulle.policies import hostnames
 from tulle.policies.hostnames import HostTable
+from tulle.policies.resources.kinds import Spec
 from tulle.policies.resources.networking.destination_rule import DestinationRule, Subset
 from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
+from tulle.policies.resources.security.peer_authentication import PeerAuthentication
 from tulle.policies.world import Policy, PolicyKey, Pool, Port, Service, World
 
 MESH = "mesh"
 """The reserved gateway name that stands for all sidecars."""
 
-S = TypeVar("S", DestinationRule, Gateway, ServiceEntry, VirtualService)
+S = TypeVar("S", bound=Spec)
 
 
 def spec(policy: Policy, kind: type[S]) -> S:
@@ -38,13 +40,16 @@ def spec(policy: Policy, kind: type[S]) -> S:
 class Backend:
     """What a destination's host is: a service, a ServiceEntry's host, or nothing known.
 
-    `rules` are the DestinationRules that apply, the one that counts most first.
+    `rules` are the DestinationRules that apply, the one that counts most first. `peers` are the
+    PeerAuthentications for the service's workloads, older first; empty unless one says DISABLE.
     """
 
     host: str
     service: Service | None = None
     entry: Policy | None = None
     rules: tuple[Policy, ...] = ()
+    peers: tuple[Policy, ...] = ()
+    root_namespace: str = ""
 
     @property
     def known(self) -> bool:
@@ -98,6 +103,8 @@ class Index:
             if MESH in gateways_of(policy)
             for host in spec(policy, VirtualService).hosts
         )
+        self._peers = _by_namespace(by_kind["PeerAuthentication"])
+        self._authorizations = _by_namespace(by_kind["AuthorizationPolicy"])
         self._taken: dict[str, dict[str, Policy]] = {}
         self._bound: dict[str, list[Policy]] = defaultdict(list)
         for policy in self._virtual_services:
@@ -132,7 +139,9 @@ class Index:
         service = self.services.get(host)
         entry = None if service is not None else self._entries.find(host)
         owner = service.namespace if service else entry.document.namespace if entry else ""
-        return Backend(host, service, entry, self._rules_of(host, owner))
+        peers = self._peers_of(service.namespace) if service is not None else ()
+        root = self.world.settings.root_namespace
+        return Backend(host, service, entry, self._rules_of(host, owner), peers, root)
 
     def mesh_routes(self, host: str) -> tuple[Policy, ...]:
         """VirtualServices that sidecars could apply to a full host; the first does, alone."""
@@ -145,6 +154,11 @@ class Index:
     def entry(self, host: str) -> Policy | None:
         """The ServiceEntry that decides for exactly this host or wildcard."""
         return self._entries.values.get(host)
+
+    @property
+    def entries(self) -> Mapping[str, Policy]:
+        """By host or wildcard: the ServiceEntry that decides for exactly that."""
+        return self._entries.values
 
     def gateways_for(self, pool: Pool) -> tuple[Policy, ...]:
         """Gateways that select the pool, the older first."""
@@ -190,6 +204,26 @@ class Index:
             self._taken[name] = taken
         return self._taken[name]
 
+    def peer_authentications(self, namespace: str) -> tuple[Policy, ...]:
+        """The PeerAuthentications of a namespace, the older first."""
+        return tuple(self._peers.get(namespace, ()))
+
+    def authorization_policies(self, namespace: str) -> tuple[Policy, ...]:
+        """The AuthorizationPolicies of a namespace, the older first."""
+        return tuple(self._authorizations.get(namespace, ()))
+
+    @cached_property
+    def inbound_namespaces(self) -> list[str]:
+        """Namespaces that have services or say what servers ask of their peers; the root's."""
+        namespaces = {service.namespace for service in self.world.services}
+        root = self.world.settings.root_namespace
+        return sorted({root, *namespaces, *self._peers, *self._authorizations})
+
+    def _peers_of(self, namespace: str) -> tuple[Policy, ...]:
+        owners = dict.fromkeys((namespace, self.world.settings.root_namespace))
+        peers = [policy for owner in owners for policy in self.peer_authentications(owner)]
+        return tuple(peers) if any(map(_disables, peers)) else ()
+
     def _rules_of(self, host: str, owner: str) -> tuple[Policy, ...]:
         candidates = self._rules.find(host)
         if not candidates:
@@ -203,6 +237,20 @@ class Index:
         for host, policy in pairs:
             found[self.qualify(host, policy.document.namespace)][policy.key] = policy
         return HostTable({host: tuple(policies.values()) for host, policies in found.items()})
+
+
+def _disables(policy: Policy) -> bool:
+    """Whether a PeerAuthentication says DISABLE somewhere."""
+    written = spec(policy, PeerAuthentication)
+    said = [written.mtls, *(written.port_level_mtls or {}).values()]
+    return any(mtls is not None and mtls.mode == "DISABLE" for mtls in said)
+
+
+def _by_namespace(policies: Iterable[Policy]) -> dict[str, list[Policy]]:
+    found: dict[str, list[Policy]] = {}
+    for policy in policies:
+        found.setdefault(policy.document.namespace, []).append(policy)
+    return found
 
 
 def _entries(policies: Iterable[Policy]) -> dict[str, Policy]:

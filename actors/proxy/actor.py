@@ -76,6 +76,7 @@ class ProxyActor:
         )
         self._state: State = "starting"
         self._failure = ""
+        self._said: tuple[str, ...] = ()  # of the plane's problems
         self._context: SSLContext | None = None
         self._keeper: IdentityKeeper | None = None
         self._connection: Connection | None = None
@@ -158,6 +159,9 @@ class ProxyActor:
         while True:
             await asyncio.sleep(1.0)
             await self._send_telemetry()
+            self._plane.refresh_files()
+            if self._plane.problems != self._said:
+                self._report()
             if self._doors.problems and self._loop.time() >= retry_at:
                 retry_at = self._loop.time() + RETRY_DOORS
                 await self._open_doors()
@@ -218,6 +222,8 @@ class ProxyActor:
         """Tells state and problems to the holder and, by the machine's status, to the mesh."""
         problems = [self._failure] if self._failure else []
         problems += self._doors.problems.values()
+        self._said = self._plane.problems
+        problems += self._said
         if self._keeper is not None and self._keeper.problem:
             problems.append(self._keeper.problem)
         self._doors.tell(self._state, "; ".join(problems))

@@ -23,16 +23,18 @@ CLOSE_SECONDS: Final = 60.0  # for a client to read what was written before the 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
-def forwarded_line(addresses: bytes) -> bytes:
+def forwarded_lines(addresses: bytes, scheme: bytes = b"http") -> bytes:
     """What a gateway says about its clients, the nearest last."""
-    return b"x-forwarded-for: %b\r\nx-forwarded-proto: http" % addresses
+    return b"x-forwarded-for: %b\r\nx-forwarded-proto: %b" % (addresses, scheme)
 
 
 class Edge(Protocol):
     """Decides about requests of one listener. Of `draining` edges each answer is the last."""
 
-    draining: bool
-    unrouted: Recorder
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def unrouted(self) -> Recorder: ...
 
     def greet(self, client: "ClientConnection") -> bool:
         """A client connected; False: not one to talk to."""
@@ -64,6 +66,7 @@ class ClientConnection(asyncio.Protocol):
         "peername",
         "principal",
         "slot",
+        "sni",
         "transport",
         "wheel",
     )
@@ -76,9 +79,10 @@ class ClientConnection(asyncio.Protocol):
         self.outbox = outbox
         self.slot = NOT_ARMED
         self.peername = b""  # address of the client
-        self.forwarded = b""  # the header lines that a gateway adds
+        self.forwarded = b""  # the header lines about the client that its edge adds
         self.log: ConnectionLog | None = None  # if requests are logged
         self.principal = ""  # the SPIFFE id that the client proved
+        self.sni = ""  # the server that its TLS hello asked for
         self._reader = RequestReader(self)
         self._exchange: Exchange | None = None
         self._began = 0.0  # when the head began, or the wait for it
@@ -128,6 +132,11 @@ class ClientConnection(asyncio.Protocol):
     # Called by the drain.
 
     @property
+    def encrypted(self) -> bool:
+        """Whether it came with TLS."""
+        return self.transport.get_extra_info("ssl_object") is not None
+
+    @property
     def idle(self) -> bool:
         """No request is under way."""
         return self._exchange is None
@@ -144,7 +153,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.peername = str(address[0]).encode() if isinstance(address, tuple) else b"unknown"
-        self.forwarded = forwarded_line(self.peername)
+        self.forwarded = forwarded_lines(self.peername)
         if not self.edge.greet(self):
             self.transport.abort()
             return

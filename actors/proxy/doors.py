@@ -13,7 +13,7 @@ from ssl import SSLContext
 from typing import Final
 
 from tulle.actors.holding.client import HolderClient, ListenRefused
-from tulle.actors.proxy.listener import Kind, Listener
+from tulle.actors.proxy.listener import Listener
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
 
@@ -84,9 +84,7 @@ class Doors:
 
     def _start(self, name: str, sock: socket.socket) -> None:
         address, port = sock.getsockname()[:2]
-        kind, factory = self._protocol(name)
-        context = self._context if kind == "inbound" else None
-        listener = Listener(sock, kind, factory, context)
+        listener = listener_of(self._plane, name, sock, self._context)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -146,10 +144,19 @@ class Doors:
         self._holder = None
         self._on_lost()
 
-    def _protocol(self, name: str) -> tuple[Kind, Callable[[], asyncio.Protocol]]:
-        kind, _, port = name.partition(":")
-        if kind == "inbound":
-            return "inbound", partial(self._plane.inbound_protocol, int(port))
-        if kind == "gateway":
-            return "gateway", partial(self._plane.gateway_protocol, int(port))
-        return "outbound", self._plane.outbound_protocol
+
+def listener_of(
+    plane: Plane, name: str, sock: socket.socket, context: Callable[[], SSLContext]
+) -> Listener:
+    """The listener of a door; `context` as of `Doors`."""
+    kind, _, number = name.partition(":")
+    if kind == "inbound":
+        port = int(number)
+        factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
+        return Listener(sock, "inbound", factory, lambda _: context(), mode=mode)
+    if kind == "gateway":
+        port = int(number)
+        factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
+        context_of = partial(plane.gateway_context, port)
+        return Listener(sock, "gateway", factory, context_of, mode=mode)
+    return Listener(sock, "outbound", plane.outbound_protocol)

@@ -6,15 +6,18 @@ Events come from the shell, `actor.py`; effects go back to it from `machine.py` 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
+from tulle.bus.messages import CredentialRecord, Heartbeat, ProxyStatus, ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
 
+Installable = (
+    HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord | CredentialRecord
+)
 State = Literal["starting", "ready", "draining"]
 
 
 class Ref(NamedTuple):
-    """A key that a proxy may hold: of bucket `config` or `registry`."""
+    """A key that a proxy may hold: of bucket `config`, `registry` or `credentials`."""
 
     bucket: Bucket
     key: str
@@ -123,9 +126,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """Give a config or a service's endpoints to the plane."""
+    """Give a config, a service's endpoints or a credential to the plane."""
 
-    what: HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord
+    what: Installable
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,17 @@ class RemoveOutbound:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveCredential:
+    """The credential is gone, or no config names it any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendStatus:
     """Publish what the proxy holds."""
 
     status: ProxyStatus
 
 
-Effect = Subscribe | Unsubscribe | Read | Install | RemoveOutbound | SendStatus
+Effect = Subscribe | Unsubscribe | Read | Install | RemoveOutbound | RemoveCredential | SendStatus

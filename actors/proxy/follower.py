@@ -10,7 +10,9 @@ from tulle.actors.proxy.events import (
     Effect,
     Event,
     Install,
+    Installable,
     Read,
+    RemoveCredential,
     RemoveOutbound,
     SendStatus,
     Subscribe,
@@ -20,7 +22,7 @@ from tulle.actors.proxy.events import (
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.subscriptions import Subscriptions
-from tulle.bus.messages import ServiceRecord
+from tulle.bus.messages import CredentialRecord, ServiceRecord
 from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
 
 
@@ -96,13 +98,13 @@ class Follower:
                 self._install(what)
             case RemoveOutbound(host):
                 self._plane.remove_outbound(host)
+            case RemoveCredential(name):
+                self._plane.remove_credential(name)
             case SendStatus(status):
                 if not self._holding_status:
                     bus.send_status(status)
 
-    def _install(
-        self, what: HostsConfig | OutboundConfig | InboundConfig | GatewayConfig | ServiceRecord
-    ) -> None:
+    def _install(self, what: Installable) -> None:
         match what:
             case HostsConfig():
                 self._plane.install_hosts(what)
@@ -110,6 +112,8 @@ class Follower:
                 self._plane.install_outbound(what)
             case InboundConfig():
                 self._plane.install_inbound(what)
+            case CredentialRecord():
+                self._plane.install_credential(what)
             case ServiceRecord():
                 self._plane.install_service(what)
             case GatewayConfig():

@@ -1,6 +1,6 @@
 """The edge of a gateway's port: from outside the mesh to its services."""
 
-from tulle.actors.proxy.client import ClientConnection, forwarded_line
+from tulle.actors.proxy.client import ClientConnection, forwarded_lines
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
@@ -12,9 +12,21 @@ from tulle.policies.reasons import NO_GATEWAY, ROUTE_NOT_FOUND
 class GatewayEdge(BaseEdge):
     """`choose` is None until a Gateway selects the pool and port."""
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around, "source")
+    def __init__(self, around: Surroundings, port: int = 0) -> None:
+        super().__init__(around, "source", port)
         self.choose: Chooser[Cluster] | None = None
+
+    def greet(self, client: ClientConnection) -> bool:
+        """Everybody is welcome; upstreams are told by which scheme they came."""
+        if client.encrypted:
+            client.forwarded = forwarded_lines(client.peername, b"https")
+        return super().greet(client)
+
+    def install_scheme(self, encrypted: bool) -> None:
+        """Connections of the other scheme end with their next answer."""
+        for client in list(self.connections):
+            if client.encrypted is not encrypted:
+                self.leave(client)
 
     def admit(self, exchange: Exchange) -> None:
         """Routes by authority, path, headers and method."""
@@ -48,4 +60,5 @@ def _take_forwarded(head: RequestHead, client: ClientConnection) -> bytes:
     head.drop({FORWARDED_FOR, FORWARDED_PROTO})
     if came is None:
         return client.forwarded
-    return forwarded_line(b", ".join([*came, client.peername]))
+    scheme = b"https" if client.encrypted else b"http"
+    return forwarded_lines(b", ".join([*came, client.peername]), scheme)

@@ -7,6 +7,7 @@ replica that lags, so a key counts as known only when both agree with the leader
 - first use: subscribe, then read, so that nothing falls between the two;
 - a heartbeat names a newer revision than the held one: read until at least that one comes;
 - reconnected, or no heartbeat for `SILENCE`: read all;
+- bucket `credentials` has no heartbeat of its own: it is read every `SILENCE`;
 - a new epoch (told by the store or a heartbeat, never by an event): revisions start again, so all
   is read again; values stay in use until their successors come.
 """
@@ -81,8 +82,13 @@ class HeldKeys:
         return held is not None and held.known
 
     def knows_all(self) -> bool:
-        """Whether nothing that is held lacks anything."""
-        return all(held.known for held in self._held.values())
+        """Whether nothing that is held lacks anything.
+
+        But for credentials: what needs one that can't be read fails by itself, and nothing else.
+        """
+        return all(
+            held.known for ref, held in self._held.items() if ref.bucket is not Bucket.CREDENTIALS
+        )
 
     def hold(self, ref: Ref) -> None:
         """From now on `ref` is held."""
@@ -100,7 +106,7 @@ class HeldKeys:
     def on_connected(self, epoch: str, now: float) -> None:
         """Anything may have been missed: read all."""
         self.connected = True
-        self._heard = dict.fromkeys((Bucket.CONFIG, Bucket.REGISTRY), now)
+        self._heard = dict.fromkeys((Bucket.CONFIG, Bucket.REGISTRY, Bucket.CREDENTIALS), now)
         if not self._take_epoch(epoch):
             self._read_all()
 

@@ -1,11 +1,12 @@
 """Accepts connections on a socket that the holder lent, and makes a transport of each.
 
-Inbound, nothing but TLS is let in: the first bytes are looked at without being read (sniffing),
-and the rest is OpenSSL's. Counterparts: actors.proxy.plane, which makes the protocols, and
-actors.holding, which owns the socket.
+Where TLS may come, the first bytes are looked at without being read (sniffing), and the rest is
+OpenSSL's; whether plain talk is let in, the mode of the moment says. Counterparts:
+actors.proxy.plane, which makes the protocols, and actors.holding, which owns the socket.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -15,9 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tulle.actors.proxy.hello import HELLO_BYTES, First
 from tulle.actors.proxy.sniffing import Sniffing
+from tulle.policies.decide.peers import Mode
 
 Kind = Literal["outbound", "gateway", "inbound"]
+ContextOf = Callable[[str], ssl.SSLContext | None]
+"""By SNI (empty: none came) the TLS context of a handshake; None: it is refused."""
 
 log = logging.getLogger(__name__)
 
@@ -68,31 +73,39 @@ class _Accepted(socket.socket):
 class Listener:
     """Accepts on `sock` from `start()` on. All methods belong to the running loop.
 
-    `protocol_factory()` is asked for each connection, inbound when its handshake begins; its
-    `connection_made` is called when the handshake is done. `ssl_context()` is asked at each
-    handshake: that is how certificates rotate; given for kind "inbound", and only there.
+    `protocol_factory()` is asked for each connection, with the SNI when its handshake begins; its
+    `connection_made` is called when the handshake is done. `context_of` is asked at each
+    handshake: that is how certificates rotate. `mode()` is asked for each connection: STRICT lets
+    in TLS alone, DISABLE plain talk alone; without a `context_of` all is plain, and unseen.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         kind: Kind,
-        protocol_factory: Callable[[], asyncio.Protocol],
-        ssl_context: Callable[[], ssl.SSLContext] | None = None,
+        protocol_factory: Callable[..., asyncio.Protocol],
+        context_of: ContextOf | None = None,
         limits: Limits | None = None,
+        mode: Callable[[], Mode] = lambda: "STRICT",
     ) -> None:
-        if (kind == "inbound") != (ssl_context is not None):
-            raise ValueError(f"kind {kind}: inbound has a TLS context, and nothing else has")
+        if kind != "gateway" and (kind == "inbound") != (context_of is not None):
+            raise ValueError(f"kind {kind}: inbound ends TLS, a gateway may, and nothing else does")
+        self._kind = kind
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._family = (sock.family, sock.type, sock.proto)
         self._protocol_factory = protocol_factory
-        self._ssl_context = ssl_context
+        self._context_of = context_of
+        self._mode = mode
         self._limits = limits or Limits()
         self._sniffing = Sniffing(
-            self._loop, self._limits.undecided, self._limits.sniff_seconds, self._is_tls
+            self._loop,
+            self._limits.undecided,
+            self._limits.sniff_seconds,
+            self._on_first,
+            with_name=kind == "gateway",
         )
-        self._ready: deque[socket.socket] = deque()  # TLS, waiting for a handshake to end
+        self._ready: deque[tuple[socket.socket, str]] = deque()  # TLS, waits for a handshake to end
         self._handovers: set[asyncio.Task[None]] = set()
         self._unowned: set[socket.socket] = set()  # handed over by a task that has not begun
         self._handshakes = 0
@@ -136,7 +149,7 @@ class Listener:
         self._sock.close()
         self._sniffing.close()
         while self._ready:
-            self._ready.popleft().close()
+            self._ready.popleft()[0].close()
         for handover in self._handovers:
             handover.cancel()
         while self._unowned:
@@ -196,7 +209,7 @@ class Listener:
         accepted.on_gone = self._gone
         self.open += 1
         self.accepted += 1
-        if self._ssl_context is None:
+        if self._context_of is None or (self._kind == "gateway" and self._mode() == "DISABLE"):
             self._hand_over(accepted, None)
         else:
             self._sniffing.add(accepted)
@@ -206,15 +219,26 @@ class Listener:
         if not self._stopped and not self._reading and self._retry is None:
             self._read_again()
 
-    def _is_tls(self, connection: socket.socket) -> None:
-        self._ready.append(connection)
-        self._shake_hands()
+    def _on_first(self, connection: socket.socket, first: First) -> None:
+        mode = self._mode()
+        if first.tls and mode != "DISABLE":
+            self._ready.append((connection, first.sni))
+            self._shake_hands()
+        elif not first.tls and mode != "STRICT":
+            self._hand_over(connection, None)
+        else:
+            connection.close()
 
     def _shake_hands(self) -> None:
-        assert self._ssl_context is not None
+        assert self._context_of is not None
         while self._ready and self._handshakes < self._limits.handshakes:
+            connection, sni = self._ready.popleft()
+            context = self._context_of(sni)
+            if context is None:
+                _refuse_name(connection)
+                continue
             self._handshakes += 1
-            task = self._hand_over(self._ready.popleft(), self._ssl_context())
+            task = self._hand_over(connection, context, sni)
             task.add_done_callback(self._hands_shaken)
         if self._full():
             self._pause()
@@ -226,19 +250,21 @@ class Listener:
         self._read_again()
 
     def _hand_over(
-        self, connection: socket.socket, context: ssl.SSLContext | None
+        self, connection: socket.socket, context: ssl.SSLContext | None, sni: str = ""
     ) -> asyncio.Task[None]:
         self._unowned.add(connection)
-        task = self._loop.create_task(self._connect(connection, context))
+        task = self._loop.create_task(self._connect(connection, context, sni))
         self._handovers.add(task)
         task.add_done_callback(self._handovers.discard)
         return task
 
-    async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _connect(
+        self, connection: socket.socket, context: ssl.SSLContext | None, sni: str
+    ) -> None:
         seconds = None if context is None else self._limits.handshake_seconds
         self._unowned.discard(connection)
         try:
-            protocol = self._protocol_factory()
+            protocol = self._protocol_factory(sni) if sni else self._protocol_factory()
         except BaseException:
             connection.close()
             raise
@@ -251,3 +277,14 @@ class Listener:
         except OSError as e:
             # ssl.SSLError among them: a peer without a certificate of ours, or one that left.
             log.debug("no connection: %s", e)
+
+
+_UNRECOGNIZED_NAME = bytes((0x15, 3, 3, 0, 2, 2, 112))
+"""A fatal alert (RFC 6066, 3): there is no such server here."""
+
+
+def _refuse_name(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.send(_UNRECOGNIZED_NAME)
+        connection.recv(HELLO_BYTES)  # unread, it would reset the connection and lose the alert
+    connection.close()

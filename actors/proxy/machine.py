@@ -1,12 +1,13 @@
 """What a proxy holds, installs and acknowledges: the deciding part of `actor.py`, without I/O.
 
 `handle(event, now)` gives effects, `deadline()` says when the next `Tick` is due. The keys and
-their repair are in `held.py`; here is what they mean:
+their repair are in `held.py`, their values in `needs.py`; here is what they mean:
 
-- always held: `hosts`; a sidecar's inbound config of its namespace and the root namespace; a
-  gateway's own config. `outbound` configs on first use, until the host leaves the index.
-- make before break: routes are installed when the registry's records of all services that they
-  name are known (a record that does not exist counts), or after `HELD_BACK` seconds.
+- always held: `hosts`, and the inbound config of its namespace and the root namespace; a gateway's
+  own config. `outbound` configs on first use, until the host leaves the index.
+- make before break: routes are installed when what they need is known (a record that does not
+  exist counts), or after `HELD_BACK` seconds: the registry's records of all services that they
+  name and, in gateways, credentials.
 - own revision: the mesh revision of the newest heartbeat of `config` of which nothing is lacking.
 - `ProxyStatus`: `COALESCE` after an install, at once on a change of the shell's state, and every
   `STATUS_EVERY` seconds.
@@ -22,8 +23,10 @@ from tulle.actors.proxy.events import (
     Heard,
     HostWanted,
     Install,
+    Installable,
     ReadFailed,
     Ref,
+    RemoveCredential,
     RemoveOutbound,
     Reported,
     SendStatus,
@@ -31,37 +34,35 @@ from tulle.actors.proxy.events import (
     WasRead,
 )
 from tulle.actors.proxy.held import HeldKeys
+from tulle.actors.proxy.needs import decode, first_keys, is_outbound, needs_of
 from tulle.actors.proxy.spec import ProxySpec
-from tulle.bus import codec, keys
-from tulle.bus.errors import Undecodable
+from tulle.bus import keys
 from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
 from tulle.bus.subjects import Bucket
-from tulle.policies import config as configs
-from tulle.policies.config import Config, GatewayConfig, HostsConfig, OutboundConfig
+from tulle.policies.config import GatewayConfig, HostsConfig, OutboundConfig
 
 HELD_BACK = 2.0
 COALESCE = 0.002
 STATUS_EVERY = 2.0
 
-HOSTS = Ref(Bucket.CONFIG, keys.HOSTS)
 Routing = OutboundConfig | GatewayConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What the plane has for a key: at which revision, and the services that it needs."""
+    """What the plane has for a key: at which revision, and the keys that it needs."""
 
     revision: int
-    services: frozenset[Ref] = frozenset()
+    needs: frozenset[Ref] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """A config that waits for its services, until `deadline` at most."""
+    """A config that waits for what it needs, until `deadline` at most."""
 
     config: Routing
     revision: int
-    services: frozenset[Ref]
+    needs: frozenset[Ref]
     deadline: float
 
 
@@ -83,7 +84,7 @@ class ProxyMachine:
         self._report = Reported("starting", (), ())
         self._undecodable: dict[Ref, str] = {}
         self._status_due = 0.0
-        for ref in _first_keys(spec, root_namespace):
+        for ref in first_keys(spec, root_namespace):
             self._held.hold(ref)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -128,12 +129,12 @@ class ProxyMachine:
 
     def validate(self) -> list[str]:
         """What must never be, said as sentences; empty when all is well."""
-        needed = self._needed_services()
-        held_services = {ref for ref in self._held if ref.bucket is Bucket.REGISTRY}
+        needed = self._needed()
+        held = {ref for ref in self._held if ref.bucket is not Bucket.CONFIG}
         return [
             *self._held.inconsistencies(),
-            *(f"{ref} is needed and not held" for ref in sorted(needed - held_services)),
-            *(f"{ref} is held and not needed" for ref in sorted(held_services - needed)),
+            *(f"{ref} is needed and not held" for ref in sorted(needed - held)),
+            *(f"{ref} is held and not needed" for ref in sorted(held - needed)),
             *(
                 f"{ref} is installed and not held"
                 for ref in self._installed
@@ -141,7 +142,7 @@ class ProxyMachine:
             ),
             *(f"{ref} waits and is not held" for ref in self._held_back if ref not in self._held),
             *(
-                f"{ref} is held back though its services are known"
+                f"{ref} is held back though what it needs is known"
                 for ref, held_back in self._held_back.items()
                 if self._is_due(held_back)
             ),
@@ -212,17 +213,20 @@ class ProxyMachine:
         if key.kind is keys.KeyKind.SERVICE:
             namespace, name = key.parts
             self._install(ref, ServiceRecord(namespace=namespace, name=name), Installed(revision))
+        elif key.kind is keys.KeyKind.CREDENTIAL:
+            self._effects.append(RemoveCredential(key.parts[0]))
+            self._installed[ref] = Installed(revision)
 
     # Installing.
 
     def _hold_back(self, ref: Ref, config: Routing, revision: int) -> None:
-        services = services_of(config)
+        needs = needs_of(config)
         before = self._held_back.get(ref)
         deadline = before.deadline if before else self._now + HELD_BACK
-        self._held_back[ref] = HeldBack(config, revision, services, deadline)
-        for service in sorted(services):
-            self._held.hold(service)
-        if before and before.services - services:
+        self._held_back[ref] = HeldBack(config, revision, needs, deadline)
+        for needed in sorted(needs):
+            self._held.hold(needed)
+        if before and before.needs - needs:
             self._drop_unneeded()
 
     def _release(self) -> None:
@@ -231,17 +235,17 @@ class ProxyMachine:
         for ref in due:
             held_back = self._held_back.pop(ref)
             before = self._installed.get(ref)
-            installed = Installed(held_back.revision, held_back.services)
+            installed = Installed(held_back.revision, held_back.needs)
             self._install(ref, held_back.config, installed)
-            if before and before.services - installed.services:
+            if before and before.needs - installed.needs:
                 self._drop_unneeded()
 
     def _is_due(self, held_back: HeldBack) -> bool:
         return self._now >= held_back.deadline or all(
-            self._held.knows(service) for service in held_back.services
+            self._held.knows(needed) for needed in held_back.needs
         )
 
-    def _install(self, ref: Ref, what: Config | ServiceRecord, installed: Installed) -> None:
+    def _install(self, ref: Ref, what: Installable, installed: Installed) -> None:
         self._effects.append(Install(what))
         self._installed[ref] = installed
         self._status_due = min(self._status_due, self._now + COALESCE)
@@ -255,10 +259,13 @@ class ProxyMachine:
         self._drop_unneeded()
 
     def _drop_unneeded(self) -> None:
-        needed = self._needed_services()
+        needed = self._needed()
         for ref in list(self._held):
-            if ref.bucket is Bucket.REGISTRY and ref not in needed:
-                self._drop(ref)
+            if ref.bucket is Bucket.CONFIG or ref in needed:
+                continue
+            self._drop(ref)
+            if ref.bucket is Bucket.CREDENTIALS:
+                self._effects.append(RemoveCredential(keys.parse_key(ref.key).parts[0]))
 
     def _drop(self, ref: Ref) -> None:
         self._held.drop(ref)
@@ -266,9 +273,9 @@ class ProxyMachine:
         self._held_back.pop(ref, None)
         self._undecodable.pop(ref, None)
 
-    def _needed_services(self) -> set[Ref]:
+    def _needed(self) -> set[Ref]:
         users: list[Installed | HeldBack] = [*self._installed.values(), *self._held_back.values()]
-        return {service for user in users for service in user.services}
+        return {needed for user in users for needed in user.needs}
 
     # Acknowledging.
 
@@ -278,36 +285,3 @@ class ProxyMachine:
             return
         self.revision = newest
         self._status_due = min(self._status_due, self._now + COALESCE)
-
-
-def decode(ref: Ref, value: bytes) -> Config | ServiceRecord:
-    """The value of a held key. Raises `ValueError` when it is not what the key promises."""
-    try:
-        if ref.bucket is Bucket.REGISTRY:
-            return codec.decode(ServiceRecord, value)
-        config = configs.decode(codec.unpack(value))
-    except Undecodable as error:
-        raise ValueError(str(error)) from error
-    if str(keys.Key(keys.KeyKind(config.kind), configs.key(config)[1:])) != ref.key:
-        raise ValueError(f"holds the config of {'.'.join(configs.key(config))}")
-    return config
-
-
-def services_of(config: Routing) -> frozenset[Ref]:
-    """The registry's records that a config's clusters need."""
-    named = {cluster.service for cluster in config.clusters if cluster.service}
-    return frozenset(
-        Ref(Bucket.REGISTRY, keys.service(*service.split("/", 1))) for service in named
-    )
-
-
-def is_outbound(ref: Ref) -> bool:
-    """Whether `ref` is the config of one host."""
-    return ref.bucket is Bucket.CONFIG and ref.key.startswith(f"{keys.KeyKind.OUTBOUND.value}.")
-
-
-def _first_keys(spec: ProxySpec, root_namespace: str) -> list[Ref]:
-    if spec.role == "gateway":
-        return [HOSTS, Ref(Bucket.CONFIG, keys.gateway(spec.pool))]
-    inbound = sorted({spec.namespace, root_namespace})
-    return [HOSTS, *(Ref(Bucket.CONFIG, keys.inbound(namespace)) for namespace in inbound)]

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
 from tulle.actors.proxy.accesslog import AccessLog
@@ -20,14 +20,16 @@ from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
 from tulle.actors.proxy.linefile import LineFile
+from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
+from tulle.actors.proxy.server_tls import ServerContexts
 from tulle.actors.proxy.spec import PortSpec, ProxySpec, access_log_name
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
-from tulle.bus.messages import ServiceRecord
+from tulle.bus.messages import CredentialRecord, ServiceRecord
 from tulle.policies.config import (
     GatewayConfig,
     HostsConfig,
@@ -35,8 +37,17 @@ from tulle.policies.config import (
     OutboundConfig,
     key,
 )
+from tulle.policies.decide.authorize import Authorizer, compile_authorizer
 from tulle.policies.decide.hosts import HostIndex
-from tulle.policies.decide.route import Chooser, compile_routes, compile_virtual_hosts
+from tulle.policies.decide.peers import Mode, mode_of
+from tulle.policies.decide.route import (
+    Chooser,
+    Client,
+    compile_routes,
+    compile_virtual_hosts,
+)
+
+ROOT_NAMESPACE: Final = "istio-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,15 @@ class Plane:
         )
         self._identify = identify
         self._plain = PlainDialer()
+        self._materials = Materials()
+        self._servers = ServerContexts(self._materials)
         self._mesh = MeshDialer(client_context, identify)
         self._book = EndpointBook(self._around, self._plain, self._mesh)
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
         self._outbound = OutboundEdge(self._around, through, want_host)
         self._inbound = {port.service: self._inbound_edge(port) for port in spec.ports}
+        self._asked: dict[str, InboundConfig] = {}  # by namespace
+        self._authorizer: Authorizer | None = None
         self._gateways: dict[int, GatewayEdge] = {}
         self._choosers: dict[int, Chooser[Cluster]] = {}
 
@@ -97,16 +112,47 @@ class Plane:
         self._book.remove(("outbound", host))
 
     def install_inbound(self, config: InboundConfig) -> None:
-        """What this namespace asks of its peers: mTLS, which nothing here does without."""
+        """What a namespace, the proxy's own or the root's, asks of peers and their requests."""
+        self._asked[config.namespace] = config
+        asked, spec = [self._asked[name] for name in sorted(self._asked)], self._spec
+        where = (ROOT_NAMESPACE, spec.namespace, spec.labels)
+        self._authorizer = compile_authorizer(asked, *where)
+        for port, edge in self._inbound.items():
+            edge.install_mode(mode_of(asked, *where, port))
+        edges: list[BaseEdge] = [*self._inbound.values(), *self._gateways.values()]
+        for each in edges:
+            each.install_authorizer(self._authorizer)
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
         clusters = self._book.install(key(config), config.clusters)
         self._choosers = {
-            it.port: compile_virtual_hosts(it.virtual_hosts, clusters) for it in config.listeners
+            it.port: compile_virtual_hosts(it.virtual_hosts, clusters, self._client(it.protocol))
+            for it in config.listeners
         }
+        self._servers.install(config.listeners)
         for port, edge in self._gateways.items():
             edge.choose = self._choosers.get(port)
+            edge.install_scheme(self._servers.encrypted(port))
+
+    def install_credential(self, record: CredentialRecord) -> None:
+        """A certificate that the gateway's config names, for new connections."""
+        self._materials.install(record)
+        self.refresh_files()
+
+    def remove_credential(self, name: str) -> None:
+        """It is there no more; its names refuse new connections."""
+        self._materials.remove(name)
+        self.refresh_files()
+
+    def refresh_files(self) -> None:
+        """Uses certificates whose files have changed."""
+        self._servers.refresh()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What of the config can't be carried out, in sentences."""
+        return self._servers.problems
 
     def install_service(self, record: ServiceRecord) -> None:
         """The workloads of a service, also for clusters that are installed later."""
@@ -116,6 +162,8 @@ class Plane:
         """New connections to the mesh use it; those of the old one end with their request."""
         self._mesh.install(identity)
         self._book.install_identity()
+        for edge in self._inbound.values():
+            edge.renew()
 
     # Serving: a protocol for each accepted connection.
 
@@ -123,17 +171,30 @@ class Plane:
         """For the app's requests."""
         return self._outbound.protocol()
 
-    def inbound_protocol(self, service_port: int) -> asyncio.Protocol:
+    def inbound_protocol(self, service_port: int, sni: str = "") -> asyncio.Protocol:
         """For peers' requests to a port of the workload, which must be one of its spec."""
-        return self._inbound[service_port].protocol()
+        return self._inbound[service_port].protocol(sni)
 
-    def gateway_protocol(self, port: int) -> asyncio.Protocol:
+    def gateway_protocol(self, port: int, sni: str = "") -> asyncio.Protocol:
         """For requests from outside, to a port as the policy writes it."""
         edge = self._gateways.get(port)
         if edge is None:
-            edge = self._gateways[port] = GatewayEdge(self._around)
+            edge = self._gateways[port] = GatewayEdge(self._around, port)
             edge.choose = self._choosers.get(port)
-        return edge.protocol()
+            edge.install_authorizer(self._authorizer)
+        return edge.protocol(sni)
+
+    def inbound_mode(self, service_port: int) -> Mode:
+        """Who is let in at a port of the workload."""
+        return self._inbound[service_port].mode
+
+    def gateway_mode(self, port: int) -> Mode:
+        """STRICT: TLS alone; DISABLE: plain alone."""
+        return "STRICT" if self._servers.encrypted(port) else "DISABLE"
+
+    def gateway_context(self, port: int, sni: str) -> ssl.SSLContext | None:
+        """How a handshake at an HTTPS port goes; None: it is refused."""
+        return self._servers.choose(port, sni)
 
     async def drain(self, which: Literal["inbound", "all"], seconds: float) -> Drained:
         """Each answer is its connection's last; at the deadline what is left is closed."""
@@ -154,13 +215,17 @@ class Plane:
             await self._lines.close()
         return Drained(max(0, before - len(left)), len(idle), len(left) - len(idle))
 
+    def _client(self, protocol: Literal["HTTP", "HTTPS"]) -> Client:
+        scheme: Literal["http", "https"] = "https" if protocol == "HTTPS" else "http"
+        return Client(self._spec.namespace, self._spec.labels, scheme)
+
     def _inbound_edge(self, port: PortSpec) -> InboundEdge:
         around = self._around
         config = app_cluster(port.app)
         # Counted per peer, not here.
         app = Cluster(config, around.stats.recorder("destination"), around.uniform)
         app.endpoints = (app_endpoint(port.app, self._plain, around),)
-        return InboundEdge(around, app, self._identify)
+        return InboundEdge(around, app, self._identify, port.service)
 
 
 def _lines(spec: ProxySpec, loop: asyncio.AbstractEventLoop) -> LineFile | None:

@@ -1,4 +1,4 @@
-"""Looks at the first bytes of a connection, unread, to tell TLS from anything else.
+"""Looks at the first bytes of a connection, unread, until they say what it is (hello.py).
 
 Counterpart: actors.proxy.listener. SO_RCVLOWAT makes the kernel wake us only when there is more
 than was seen: without it one byte that is held back would wake the loop without end.
@@ -8,29 +8,14 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-_HEAD = 6
-_RECORD_HANDSHAKE = 0x16
-_CLIENT_HELLO = 0x01
-
-
-def is_client_hello(head: bytes) -> bool | None:
-    """Whether a TLS ClientHello begins so; None: too short to tell.
-
-    Of its first six bytes: record type, version 3.x, record length (2), handshake type.
-    """
-    if head[:1] and head[0] != _RECORD_HANDSHAKE:
-        return False
-    if len(head) > 1 and head[1] != 3:
-        return False
-    if len(head) < _HEAD:
-        return None
-    return head[5] == _CLIENT_HELLO
+from tulle.actors.proxy.hello import HEAD_BYTES, HELLO_BYTES, First, read_first
 
 
 class Sniffing:
     """Connections that have not shown what they are: at most `limit`, each for `seconds`.
 
-    `on_tls` gets those that begin a TLS handshake; the others are closed without a byte.
+    `on_first` gets those that have, with what they are; the others are closed without a byte.
+    `with_name`: TLS is told once the whole hello has come, with the name of the server.
     """
 
     def __init__(
@@ -38,12 +23,14 @@ class Sniffing:
         loop: asyncio.AbstractEventLoop,
         limit: int,
         seconds: float,
-        on_tls: Callable[[socket.socket], None],
+        on_first: Callable[[socket.socket, First], None],
+        with_name: bool = False,
     ) -> None:
         self._loop = loop
         self._limit = limit
         self._seconds = seconds
-        self._on_tls = on_tls
+        self._on_first = on_first
+        self._with_name = with_name
         self._deadlines: dict[socket.socket, float] = {}  # in the order of arrival
         self._seen: dict[socket.socket, int] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -53,7 +40,7 @@ class Sniffing:
 
     def add(self, connection: socket.socket) -> None:
         """Takes over a non-blocking connection. With too many, the oldest is closed."""
-        head = _peek(connection)
+        head = self._peek(connection)
         if not self._decided(connection, head):
             if len(self) >= self._limit:
                 self._refuse(next(iter(self._deadlines)))
@@ -71,7 +58,7 @@ class Sniffing:
             self._refuse(connection)
 
     def _more(self, connection: socket.socket) -> None:
-        head = _peek(connection)
+        head = self._peek(connection)
         if head is not None and len(head) <= self._seen[connection]:
             # Woken without news: the peer has closed, or the kernel is short of memory.
             self._refuse(connection)
@@ -80,15 +67,15 @@ class Sniffing:
 
     def _decided(self, connection: socket.socket, head: bytes | None) -> bool:
         """Acts if it can be told; `head` None: nothing there yet."""
-        tls = None if head is None else is_client_hello(head)
-        if tls is None and head != b"":
+        first = None if head is None else read_first(head, self._with_name)
+        if first is None and head != b"":
             return False
-        if tls:
+        if first is None:
+            self._refuse(connection)
+        else:
             self._forget(connection)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-            self._on_tls(connection)
-        else:
-            self._refuse(connection)
+            self._on_first(connection, first)
         return True
 
     def _wait(self, connection: socket.socket, seen: int) -> None:
@@ -113,12 +100,11 @@ class Sniffing:
                 return
             self._refuse(connection)
 
-
-def _peek(connection: socket.socket) -> bytes | None:
-    """What has come, unread; empty: the peer closed or reset; None: nothing yet."""
-    try:
-        return connection.recv(_HEAD, socket.MSG_PEEK)
-    except (BlockingIOError, InterruptedError):
-        return None
-    except OSError:
-        return b""
+    def _peek(self, connection: socket.socket) -> bytes | None:
+        """What has come, unread; empty: the peer closed or reset; None: nothing yet."""
+        try:
+            return connection.recv(HELLO_BYTES if self._with_name else HEAD_BYTES, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""

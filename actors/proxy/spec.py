@@ -48,7 +48,7 @@ class ProxySpec:
     account: str
     service: str
     nats_url: str
-    nats_credentials: str  # path of the role's credentials file
+    nats_credentials: str  # path of its own user's credentials file
     holder: str
     folder: str
     ticket: str

@@ -48,7 +48,7 @@ class Subscriptions:
         self._loses = loses
         self._stores: dict[Bucket, Store] = {
             bucket: existing_store(connection, subjects, bucket)
-            for bucket in (Bucket.CONFIG, Bucket.REGISTRY, Bucket.POLICIES)
+            for bucket in (Bucket.CONFIG, Bucket.REGISTRY, Bucket.POLICIES, Bucket.CREDENTIALS)
         }
         self._interests: dict[Ref, Interest] = {}
         self._attaching: dict[Ref, asyncio.Task[None]] = {}

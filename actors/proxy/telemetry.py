@@ -38,7 +38,7 @@ class TelemetrySender:
         started: float,
     ) -> None:
         self._connection = connection
-        self._subject = subjects.telemetry(SHARD)
+        self._subject = subjects.telemetry(SHARD, proxy)
         self._stats = stats
         self._proxy = proxy
         self._started = started

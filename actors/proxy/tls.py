@@ -159,10 +159,15 @@ def _prepared(context: ssl.SSLContext, identity: Identity) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.roots_pem.decode())
+    load_chain(context, identity.key_pem + identity.chain_pem)
+    return context
+
+
+def load_chain(context: ssl.SSLContext, pem: bytes) -> None:
+    """The key and the chain in `pem` are what the context shows. Never asks for a passphrase."""
     # OpenSSL reads a key from a file alone: this one is in memory and has no name.
     fd = os.memfd_create("identity", os.MFD_CLOEXEC)
     with open(fd, "wb") as file:
-        file.write(identity.key_pem + identity.chain_pem)
+        file.write(pem)
         file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
-    return context
+        context.load_cert_chain(f"/proc/self/fd/{fd}", password=lambda: b"")

@@ -108,11 +108,16 @@ class CollectorActor:
     async def _on_batch(self, message: Message) -> None:
         try:
             batch = codec.decode(TelemetryBatch, message.data)
-            self._totals.add(batch)
-            if batch.last:
-                self._save_at_once.set()
         except Undecodable as error:
             log.warning("telemetry can't be read: subject=%s error=%s", message.subject, error)
+            return
+        # Permissions guard the subject, so that is whose figures they are.
+        if self._subjects.parse(message.subject).parts[1] != batch.proxy:
+            log.warning("telemetry of another: subject=%s proxy=%s", message.subject, batch.proxy)
+            return
+        self._totals.add(batch)
+        if batch.last:
+            self._save_at_once.set()
 
     async def _save_for_ever(self) -> None:
         """Remembers what changed: now and then, and at once when a proxy ends."""

@@ -8,6 +8,8 @@ _WORDS = {
     "DestinationRule": ("dr", "destinationrule", "destinationrules"),
     "Gateway": ("gw", "gateway", "gateways"),
     "ServiceEntry": ("se", "serviceentry", "serviceentries"),
+    "PeerAuthentication": ("pa", "peerauthentication", "peerauthentications"),
+    "AuthorizationPolicy": ("ap", "authorizationpolicy", "authorizationpolicies"),
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 

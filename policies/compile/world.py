@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from tulle.policies.compile.gateway import GatewayInputs, compile_gateway, gateway_inputs
 from tulle.policies.compile.hosts import compile_hosts
-from tulle.policies.compile.inbound import compile_inbound, inbound_namespaces
+from tulle.policies.compile.inbound import InboundInputs, compile_inbound, inbound_inputs
 from tulle.policies.compile.outbound import OutboundInputs, compile_outbound, outbound_inputs
-from tulle.policies.config import Config
+from tulle.policies.config import Config, HostsConfig
 from tulle.policies.resolve import Index
 from tulle.policies.world import World
 
 Key = tuple[str, ...]
 """As `config.key`: `("hosts",)`, `("outbound", host)`, `("inbound", ns)`, `("gateway", pool)`."""
 
-Inputs = OutboundInputs | GatewayInputs | Config
+Inputs = OutboundInputs | GatewayInputs | InboundInputs | HostsConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _inputs(world: World) -> Iterator[tuple[Key, Inputs]]:
     yield ("hosts",), compile_hosts(index)
     for host, namespace in index.hosts.items():
         yield ("outbound", host), outbound_inputs(index, host, namespace)
-    for namespace in inbound_namespaces(world):
-        yield ("inbound", namespace), compile_inbound(namespace)
+    for namespace in index.inbound_namespaces:
+        yield ("inbound", namespace), inbound_inputs(index, namespace)
     for pool in world.pools:
         yield ("gateway", pool.name), gateway_inputs(index, pool)
 
@@ -91,5 +91,7 @@ def _compile(inputs: Inputs) -> Config:
             return compile_outbound(inputs)
         case GatewayInputs():
             return compile_gateway(inputs)
+        case InboundInputs():
+            return compile_inbound(inputs)
         case _:
             return inputs

@@ -48,6 +48,7 @@ class Resource(BaseModel):
     """Base of every model: unknown fields and lax types are refused, values are immutable.
 
     `one_of`: groups of fields of which at most one may be given, as `oneOf` in Istio's schema.
+    `apart`: pairs of groups; where a field of the one is given, none of the other may be.
     """
 
     model_config = ConfigDict(
@@ -59,6 +60,7 @@ class Resource(BaseModel):
         validate_by_name=False,
     )
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    apart: ClassVar[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = ()
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -70,6 +72,18 @@ class Resource(BaseModel):
                     "contradiction",
                     "{given} are given together; give only one of {allowed}",
                     {"given": " and ".join(given), "allowed": allowed},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_apart(self) -> Self:
+        for pair in self.apart:
+            given = [[to_camel(n) for n in group if n in self.model_fields_set] for group in pair]
+            if all(given):
+                raise PydanticCustomError(
+                    "contradiction",
+                    "{one} can't be given together with {other}",
+                    {"one": " and ".join(given[0]), "other": " and ".join(given[1])},
                 )
         return self
 

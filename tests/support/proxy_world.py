@@ -11,9 +11,11 @@ from tulle.actors.proxy.events import (
     Heard,
     HostWanted,
     Install,
+    Installable,
     Read,
     ReadFailed,
     Ref,
+    RemoveCredential,
     RemoveOutbound,
     SendStatus,
     Subscribe,
@@ -24,16 +26,18 @@ from tulle.actors.proxy.events import (
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.spec import ProxySpec
 from tulle.bus import codec, keys
-from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
+from tulle.bus.messages import CredentialRecord, Heartbeat, ProxyStatus, ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies import config as configs
 from tulle.policies.config import (
     Cluster,
     Config,
     GatewayConfig,
+    GatewayListener,
     HostEntry,
     HostsConfig,
     OutboundConfig,
+    ServerTls,
 )
 
 Stored = tuple[bytes | None, int]
@@ -97,9 +101,11 @@ def outbound_config(name: str, *services: str) -> OutboundConfig:
     return OutboundConfig(host(name), "default", (), tuple(map(cluster, services)))
 
 
-def gateway_config(*services: str) -> GatewayConfig:
-    """The config of pool `ingress`, with clusters of `services`."""
-    return GatewayConfig("ingress", (), tuple(map(cluster, services)))
+def gateway_config(*services: str, credentials: tuple[str, ...] = ()) -> GatewayConfig:
+    """The config of pool `ingress`, with clusters of `services`, HTTPS with `credentials`."""
+    servers = tuple(ServerTls((f"{name}.example",), credential=name) for name in credentials)
+    https = (GatewayListener(443, "HTTPS", (), servers),) if servers else ()
+    return GatewayConfig("ingress", https, tuple(map(cluster, services)))
 
 
 def config_ref(config: Config) -> Ref:
@@ -113,8 +119,15 @@ def service_ref(name: str) -> Ref:
     return Ref(Bucket.REGISTRY, keys.service("default", name))
 
 
-def ref_of(what: Config | ServiceRecord) -> Ref:
+def credential_ref(name: str) -> Ref:
+    """Where a credential is stored."""
+    return Ref(Bucket.CREDENTIALS, keys.credential(name))
+
+
+def ref_of(what: Installable) -> Ref:
     """Where a value is stored."""
+    if isinstance(what, CredentialRecord):
+        return credential_ref(what.name)
     return service_ref(what.name) if isinstance(what, ServiceRecord) else config_ref(what)
 
 
@@ -131,11 +144,12 @@ class ProxyWorld:
     losing: bool = False
     lagging: bool = False
     failing: bool = False
+    unreadable: set[Ref] = field(default_factory=set)
     store: dict[Ref, Stored] = field(default_factory=dict)
     replica: dict[Ref, Stored] = field(default_factory=dict)
     subscribed: set[Ref] = field(default_factory=set)
     reads: list[Ref] = field(default_factory=list)
-    plane: dict[Ref, Config | ServiceRecord] = field(default_factory=dict)
+    plane: dict[Ref, Installable] = field(default_factory=dict)
     statuses: list[ProxyStatus] = field(default_factory=list)
     installs: list[Ref] = field(default_factory=list)
     _revision: dict[Bucket, int] = field(default_factory=dict)
@@ -154,6 +168,11 @@ class ProxyWorld:
         """Stores a service's record."""
         record = ServiceRecord(namespace="default", name=name, accounts=list(accounts))
         return self.put(record)
+
+    def put_credential(self, name: str, key: str = "KEY") -> int:
+        """Stores a credential."""
+        record = CredentialRecord(name=name, certificate="CERTIFICATE", private_key=key)
+        return self._write(credential_ref(name), codec.encode(record))
 
     def delete(self, ref: Ref) -> int:
         """Deletes and republishes."""
@@ -224,12 +243,14 @@ class ProxyWorld:
                 self.installs.append(ref)
             case RemoveOutbound(name):
                 self.plane.pop(Ref(Bucket.CONFIG, keys.outbound(name)), None)
+            case RemoveCredential(name):
+                self.plane.pop(credential_ref(name), None)
             case SendStatus(status):
                 self.statuses.append(status)
 
     def _answer(self, ref: Ref, number: int) -> Event:
         self.reads.append(ref)
-        if self.failing:
+        if self.failing or ref in self.unreadable:
             return ReadFailed(ref, number)
         value, revision = (self.replica if self.lagging else self.store).get(ref, (None, 0))
         return WasRead(ref, number, value, revision)

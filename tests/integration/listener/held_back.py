@@ -19,7 +19,7 @@ async def main() -> None:
     sock = open_listening("127.0.0.1", 0)
     context = tls.server_context(MeshRoot().identity("reviews"))
     limits = Limits(sniff_seconds=60.0)
-    listener = Listener(sock, "inbound", asyncio.Protocol, lambda: context, limits)
+    listener = Listener(sock, "inbound", asyncio.Protocol, lambda _: context, limits)
     listener.start()
     print(sock.getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()

@@ -62,7 +62,7 @@ class Served:
         self.address: tuple[str, int] = self.sock.getsockname()
         self.peers: list[str | None] = []
         self.context = tls.server_context(REVIEWS)
-        context = (lambda: self.context) if kind == "inbound" else None
+        context = (lambda _: self.context) if kind == "inbound" else None
         self.listener = Listener(self.sock, kind, lambda: Echo(self.peers), context, limits)
         self._writers: list[asyncio.StreamWriter] = []
 

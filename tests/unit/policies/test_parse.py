@@ -83,7 +83,8 @@ def test_an_unknown_kind_is_refused_with_the_list() -> None:
 
 
 def test_a_kind_of_istio_that_is_not_there_yet_is_said_to_be_so() -> None:
-    text = REVIEWS.replace("networking", "security").replace("VirtualService", "PeerAuthentication")
+    text = REVIEWS.replace("networking", "security")
+    text = text.replace("VirtualService", "RequestAuthentication")
     assert problem(text).code == "not-supported-yet"
 
 

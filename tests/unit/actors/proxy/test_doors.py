@@ -13,6 +13,7 @@ from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.proxy import doors as doors_module
 from tulle.actors.proxy.doors import SETTLE_POLL_SECONDS, Doors
 from tulle.actors.proxy.plane import Plane
+from tulle.policies.decide.peers import Mode
 
 
 class Holder:
@@ -42,6 +43,12 @@ class Protocols:
 
     def gateway_protocol(self, port: int) -> asyncio.Protocol:
         return asyncio.Protocol()
+
+    def gateway_mode(self, port: int) -> Mode:
+        return "DISABLE"
+
+    def gateway_context(self, port: int, sni: str) -> SSLContext | None:
+        return None
 
 
 @pytest.fixture
@@ -116,7 +123,7 @@ class Shaking:
 @pytest.fixture
 def shaking(monkeypatch: pytest.MonkeyPatch) -> Shaking:
     listener = Shaking()
-    monkeypatch.setattr(doors_module, "Listener", lambda *_: listener)
+    monkeypatch.setattr(doors_module, "Listener", lambda *_, **__: listener)
     return listener
 
 

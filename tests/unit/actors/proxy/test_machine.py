@@ -1,12 +1,16 @@
 """What a proxy holds and installs, as scripts of events, and against a store that misbehaves."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.proxy_world import (
     ProxyWorld,
+    cluster,
     config_ref,
+    credential_ref,
     gateway_config,
     gateway_spec,
     host,
@@ -18,9 +22,9 @@ from tests.support.proxy_world import (
 )
 from tulle.actors.proxy.events import Changed, Heard, Ref, Reported
 from tulle.bus import keys
-from tulle.bus.messages import Heartbeat, ServiceRecord
+from tulle.bus.messages import CredentialRecord, Heartbeat, ServiceRecord
 from tulle.bus.subjects import Bucket
-from tulle.policies.config import InboundConfig
+from tulle.policies.config import InboundConfig, UpstreamTls
 
 HOSTS = Ref(Bucket.CONFIG, keys.HOSTS)
 REVIEWS = config_ref(outbound_config("reviews"))
@@ -60,8 +64,90 @@ def test_a_gateway_holds_its_pool_and_the_services_that_its_routes_name() -> Non
     world.put_service("reviews", "reviews")
     world.put(gateway_config("reviews"))
     world.connect()
-    assert world.subscribed == {HOSTS, GATEWAY, service_ref("reviews")}
+    root = config_ref(InboundConfig("istio-system"))
+    assert world.subscribed == {HOSTS, GATEWAY, root, service_ref("reviews")}
     assert set(world.plane) == {GATEWAY, service_ref("reviews")}
+
+
+@pytest.fixture
+def gateway() -> ProxyWorld:
+    """A connected gateway whose config names the credential `shop`."""
+    world = new_world(gateway_spec())
+    world.put_credential("shop")
+    world.put(gateway_config(credentials=("shop",)))
+    world.connect()
+    return world
+
+
+def key_of(world: ProxyWorld, name: str) -> str | None:
+    record = world.plane.get(credential_ref(name))
+    return record.private_key if isinstance(record, CredentialRecord) else None
+
+
+def test_a_gateway_has_the_credentials_that_its_config_names_before_it(
+    gateway: ProxyWorld,
+) -> None:
+    assert gateway.installs == [credential_ref("shop"), GATEWAY]
+    gateway.put_credential("shop", "OTHER KEY")
+    assert key_of(gateway, "shop") == "OTHER KEY"
+    gateway.delete(credential_ref("shop"))
+    assert key_of(gateway, "shop") is None
+
+
+def test_a_credential_that_no_config_names_any_more_is_let_go(gateway: ProxyWorld) -> None:
+    gateway.put(gateway_config())
+    assert key_of(gateway, "shop") is None
+    assert credential_ref("shop") not in gateway.subscribed
+    gateway.put_credential("shop")
+    assert key_of(gateway, "shop") is None
+
+
+def test_a_credential_of_an_upstream_is_held_by_gateways_alone() -> None:
+    tls = UpstreamTls("MUTUAL", credential="client")
+    one = replace(cluster("reviews"), tls="MUTUAL", upstream_tls=tls)
+    for spec, held in ((gateway_spec(), True), (sidecar_spec(), False)):
+        world = new_world(spec)
+        world.put(hosts_config("reviews"))
+        world.put(replace(gateway_config(), clusters=(one,)))
+        world.put(replace(outbound_config("reviews"), clusters=(one,)))
+        world.connect()
+        world.want("reviews")
+        assert (credential_ref("client") in world.subscribed) is held
+
+
+def test_a_credential_that_can_not_be_read_holds_back_two_seconds_and_nothing_more() -> None:
+    world = new_world(gateway_spec())
+    world.put(gateway_config(credentials=("shop",)))
+    world.unreadable = {credential_ref("shop")}
+    world.connect()
+    assert not world.machine.has_first_keys()
+    world.advance(2.1)
+    assert world.machine.has_first_keys()
+    world.heartbeat()
+    assert world.machine.revision > 1000
+    world.put_credential("shop")
+    world.unreadable = set()
+    world.advance(5.1)
+    assert key_of(world, "shop") == "KEY"
+
+
+def test_a_lost_change_of_a_credential_is_repaired_without_a_heartbeat(
+    gateway: ProxyWorld,
+) -> None:
+    gateway.losing = True
+    gateway.put_credential("shop", "OTHER KEY")
+    assert key_of(gateway, "shop") == "KEY"
+    gateway.advance(10.1)
+    assert key_of(gateway, "shop") == "OTHER KEY"
+
+
+def test_a_broken_credential_is_a_problem_that_shows_no_secret(gateway: ProxyWorld) -> None:
+    shop = credential_ref("shop")
+    gateway.tell(Changed(shop, b'{"v":1,"name":"shop","private_key":"SECRET"}', 9, 1))
+    (problem,) = gateway.statuses[-1].problems
+    assert "credentials/credential.shop" in problem and "tulle credential add shop" in problem
+    assert "SECRET" not in problem
+    assert key_of(gateway, "shop") == "KEY"
 
 
 def test_a_host_is_subscribed_and_read_on_first_use(world: ProxyWorld) -> None:
@@ -273,17 +359,23 @@ _step = st.one_of(
     st.tuples(st.just("advance"), st.sampled_from([0.1, 1.0, 3.0, 12.0])),
     st.tuples(st.just("flag"), st.sampled_from(["losing", "lagging", "failing"]), st.booleans()),
     st.tuples(st.sampled_from(["connect", "heartbeat", "wipe"])),
+    st.tuples(st.just("gateway"), st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES))),
+    st.tuples(st.sampled_from(["credential", "no credential"]), st.sampled_from(NAMES)),
 )
 
 
 # Events before the first epoch is known, of a store that is made anew.
-@example([("want", "a"), ("index", {"a"}), ("index", {"a"}), ("wipe",), ("index", {"a"})])
-@given(st.lists(_step, max_size=30))
-@settings(max_examples=80, deadline=None)
+@example(
+    steps=[("want", "a"), ("index", {"a"}), ("index", {"a"}), ("wipe",), ("index", {"a"})],
+    gateway=False,
+)
+@example(steps=[("index", {"a"})], gateway=True)
+@given(steps=st.lists(_step, max_size=30), gateway=st.booleans())
+@settings(max_examples=120, deadline=None)
 def test_whatever_happens_the_proxy_ends_with_what_is_stored(
-    steps: list[tuple[object, ...]],
+    steps: list[tuple[object, ...]], gateway: bool
 ) -> None:
-    world = new_world(sidecar_spec())
+    world = new_world(gateway_spec() if gateway else sidecar_spec())
     for number, step in enumerate(steps):
         _take(world, step, number)
     world.losing = world.lagging = world.failing = False
@@ -304,6 +396,12 @@ def _take(world: ProxyWorld, step: tuple[object, ...], number: int) -> None:
             world.put(outbound_config(name, *sorted(services)))  # type: ignore[call-overload]
         case ("service", str(name), str(account)):
             world.put_service(name, account)
+        case ("gateway", services, credentials):
+            world.put(gateway_config(*sorted(services), credentials=tuple(sorted(credentials))))  # type: ignore[call-overload]
+        case ("credential", str(name)):
+            world.put_credential(name, f"key {number}")
+        case ("no credential", str(name)):
+            world.delete(credential_ref(name))
         case ("want", str(name)):
             world.want(name)
         case ("advance", float(seconds)):
@@ -326,7 +424,14 @@ def _missing(world: ProxyWorld) -> list[str]:
         value, revision = world.store.get(ref, (None, 0))
         if value is not None and world.machine.status().holds.get(str(ref)) != revision:
             missing.append(str(ref))
-    return missing
+        if (
+            ref.bucket is Bucket.CREDENTIALS
+            and revision
+            and (value is None) == (ref in world.plane)
+        ):
+            missing.append(f"{ref} in the plane")
+    held = {ref for ref in world.plane if ref.bucket is Bucket.CREDENTIALS}
+    return missing + [f"{ref} is not let go" for ref in held - world.subscribed]
 
 
 def test_the_host_of_a_key_with_dots_is_one_token() -> None:

@@ -17,7 +17,6 @@ SPECS = ProxySpecs(
         mesh="test",
         nats_url="nats://127.0.0.1:4222",
         nats_credentials="/home/creds/supervisor.json",
-        proxy_credentials="/home/creds/proxy.json",
         home="/home",
         leaf_ttl_seconds=60.0,
         log_folder="/home/logs",
@@ -54,8 +53,8 @@ def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
     assert ticket == Ticket("ingress-abcde", "istio-system", "istio-ingressgateway", NOW)
 
 
-def test_proxies_get_the_credentials_of_proxies() -> None:
-    assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/creds/proxy.json"
+def test_a_proxy_has_a_nats_user_of_its_own() -> None:
+    assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/proxies/a/nats.json"
 
 
 def test_proxies_log_where_control_actors_do_under_their_own_name() -> None:

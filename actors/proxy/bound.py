@@ -1,0 +1,76 @@
+"""What stands before an edge for one connection that is special; others meet the edge itself.
+
+So a feature that no policy asks for costs a request nothing. Counterpart: edge.py, which binds
+connections, and binds them anew when config changes.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tulle.actors.proxy.exchange import Exchange
+from tulle.actors.proxy.stats import Recorder
+from tulle.policies.decide.authorize import Denial, RequestAuthorizer
+from tulle.policies.reasons import RBAC_DENIED, Reason
+
+if TYPE_CHECKING:
+    from tulle.actors.proxy.client import ClientConnection
+    from tulle.actors.proxy.edge import BaseEdge
+
+
+class Bound:
+    """The `Edge` of one connection.
+
+    `authorize` is asked for each request. `leaves`: the next answer is the connection's last.
+    `barred`: its next request ends it.
+    """
+
+    __slots__ = ("authorize", "barred", "edge", "leaves")
+
+    def __init__(
+        self,
+        edge: "BaseEdge",
+        authorize: RequestAuthorizer | None = None,
+        leaves: bool = False,
+        barred: bool = False,
+    ) -> None:
+        self.edge = edge
+        self.authorize = authorize
+        self.leaves = leaves
+        self.barred = barred
+
+    @property
+    def draining(self) -> bool:
+        """Whether this answer is the last."""
+        return self.leaves or self.barred or self.edge.draining
+
+    @property
+    def unrouted(self) -> Recorder:
+        """The edge's."""
+        return self.edge.unrouted
+
+    def greet(self, client: "ClientConnection") -> bool:
+        """As the edge."""
+        return self.edge.greet(client)
+
+    def part(self, client: "ClientConnection") -> None:
+        """As the edge."""
+        self.edge.part(client)
+
+    def admit(self, exchange: Exchange) -> None:
+        """Refuses what the policies deny; the rest is the edge's."""
+        if self.barred:
+            exchange.client.close()  # not reset: the answer before may be on its way
+            return
+        if self.authorize is not None:
+            head = exchange.head
+            denial = self.authorize(head.method, head.path, head.authority, head.headers)
+            if denial is not None:
+                exchange.recorder = self.edge.recorder_of(exchange)
+                exchange.refuse(denied(denial))
+                return
+        self.edge.admit(exchange)
+
+
+def denied(denial: Denial) -> Reason:
+    """The reason, with what decided and about whom."""
+    return replace(RBAC_DENIED, sentence=f"RBAC: access denied. {denial.detail}")

@@ -1,0 +1,1 @@
+"""The kinds of security.istio.io; the unit tests compare them with Istio's CRDs."""
