@@ -93,7 +93,7 @@ class ConnectionLog:
         self._ends: tuple[Field, Field, Field] = (
             _address(transport, "sockname"),
             _address(transport, "peername"),
-            getattr(client, "sni", "") or None,
+            client.sni or None,
         )
 
     def ended(self, exchange: "Exchange", status: int, flag: str, details: str, sent: int) -> None:
