@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VIA_UPSTREAM: Final = "via_upstream"
 CLIENT_GONE: Final = "downstream_remote_disconnect"
+DIRECT_RESPONSE: Final = "direct_response"
 """Details of a response (%RESPONSE_CODE_DETAILS%) that are no reason of ours, as Envoy has them."""
 
 Field = str | int | None
@@ -100,7 +101,8 @@ class ConnectionLog:
         """A request is over. `status` 0: no response began; `sent`: bytes of its body."""
         log, head = self._log, exchange.head
         cluster = getattr(exchange, "cluster", None)  # not there before it is sent
-        endpoint, upstream = exchange.endpoint or exchange.asked, exchange.upstream
+        endpoint, upstream = exchange.asked, exchange.upstream
+        choice = getattr(exchange, "choice", None)  # likewise
         took = log.now() - exchange.started
         fields: tuple[Field, ...] = (
             _moment(log.clock() - took),
@@ -124,7 +126,7 @@ class ConnectionLog:
             cluster.config.name if cluster is not None else None,
             _address(upstream.transport, "sockname") if upstream is not None else None,
             *self._ends,
-            exchange.route or None,
+            (choice.route.name or None) if choice is not None else None,
         )
         log.add(log.compose(fields))
 

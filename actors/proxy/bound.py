@@ -4,6 +4,7 @@ So a feature that no policy asks for costs a request nothing. Counterpart: edge.
 connections, and binds them anew when config changes.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,16 @@ class Bound:
     def unrouted(self) -> Recorder:
         """The edge's."""
         return self.edge.unrouted
+
+    @property
+    def port(self) -> int:
+        """The edge's."""
+        return self.edge.port
+
+    @property
+    def uniform(self) -> Callable[[], float]:
+        """The edge's."""
+        return self.edge.uniform
 
     def greet(self, client: "ClientConnection") -> bool:
         """As the edge."""

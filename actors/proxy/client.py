@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from tulle.actors.proxy.accesslog import ConnectionLog
@@ -29,12 +30,20 @@ def forwarded_lines(addresses: bytes, scheme: bytes = b"http") -> bytes:
 
 
 class Edge(Protocol):
-    """Decides about requests of one listener. Of `draining` edges each answer is the last."""
+    """Decides about requests of one listener. Of `draining` edges each answer is the last.
+
+    `port` as policies write the listener's, 0: each request's URL says it. `uniform` draws a number
+    in [0, 1).
+    """
 
     @property
     def draining(self) -> bool: ...
     @property
     def unrouted(self) -> Recorder: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def uniform(self) -> Callable[[], float]: ...
 
     def greet(self, client: "ClientConnection") -> bool:
         """A client connected; False: not one to talk to."""

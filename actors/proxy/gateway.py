@@ -45,13 +45,10 @@ class GatewayEdge(BaseEdge):
             forwarded = _take_forwarded(head, exchange.client)
         added = [forwarded]
         self.tracer.complete(head, added)
-        if exchange.client.log is not None:
-            exchange.route = choice.route.name
         cluster = choice.cluster
-        assert cluster is not None
-        if cluster.mutual:
+        if cluster is not None and cluster.mutual:
             added.append(self.peer_line)
-        exchange.forward(cluster, choice.timeout, added)
+        exchange.forward(choice, added)
 
 
 def _take_forwarded(head: RequestHead, client: ClientConnection) -> bytes:
