@@ -107,7 +107,7 @@ class ConnectionLog:
         fields: tuple[Field, ...] = (
             _moment(log.clock() - took),
             _text(head.method),
-            _text(head.path),
+            _text(exchange.original_path or head.path),
             "HTTP/1.1" if head.minor else "HTTP/1.0",
             status,
             flag,
