@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from tulle.actors.holding.wire import Channel, Value, WireError, check_path, number, text
+from tulle.actors.holding.wire import Channel, Value, WireError, check_path, number, peer_uid, text
 
 MAX_COMMANDS = 8
 RETIRE_SECONDS = 30.0  # other members of the pool may be leaving at the same time
@@ -31,6 +31,8 @@ class HolderClient:
         on_lost: Callable[[], None],
         timeout: float,
     ) -> None:
+        self.uid = peer_uid(sock)
+        """The holder's user."""
         self._on_command = on_command
         self._on_lost = on_lost
         self._timeout = timeout

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from tulle.actors.holding.wire import (
     WireError,
     check_path,
     number,
+    peer_uid,
     text,
 )
 
@@ -193,7 +193,7 @@ class Holder:
         except OSError as e:
             log.warning("holder %s: accept: %s", self._path, e)
             return
-        if (uid := _peer_uid(sock)) != os.getuid() or len(self._connections) >= MAX_CONNECTIONS:
+        if (uid := peer_uid(sock)) != os.getuid() or len(self._connections) >= MAX_CONNECTIONS:
             log.warning("holder %s: a connection of uid %d is refused", self._path, uid)
             sock.close()
             return
@@ -280,10 +280,3 @@ class Holder:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _peer_uid(sock: socket.socket) -> int:
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    assert isinstance(uid, int)
-    return uid

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -55,6 +56,14 @@ def text(message: Message, field: str) -> str:
     if not isinstance(value, str):
         raise WireError(f"field {field!r}: a string is needed, not {value!r}")
     return value
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """The uid of the process at the other end of a unix stream socket."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    assert isinstance(uid, int)
+    return uid
 
 
 def number(message: Message, field: str) -> int:

@@ -72,7 +72,12 @@ class ProxyActor:
         machine = ProxyMachine(spec, self._started)
         self._follower = Follower(machine, self._plane, self._on_gateway)
         self._doors = Doors(
-            spec, self._plane, self._inbound_context, self._on_command, self._on_holder_lost
+            spec,
+            self._plane,
+            self._inbound_context,
+            self._on_command,
+            self._on_holder_lost,
+            self._report,
         )
         self._state: State = "starting"
         self._failure = ""

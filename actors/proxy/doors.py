@@ -14,6 +14,7 @@ from typing import Final
 
 from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.proxy.listener import Listener
+from tulle.actors.proxy.peer_uid import PeerCheck, PeerUid
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
 
@@ -34,13 +35,17 @@ class Doors:
         context: Callable[[], SSLContext],
         on_command: Callable[[str], Awaitable[None]],
         on_lost: Callable[[], None],
+        on_problem: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_problem` hears of problems that come or go while a door is open."""
         self.problems: dict[str, str] = {}
         self._spec = spec
         self._plane = plane
         self._context = context
         self._on_command = on_command
         self._on_lost = on_lost
+        self._on_problem = on_problem
+        self._peer_uid = PeerUid()
         self._holder: HolderClient | None = None
         self._opening = asyncio.Lock()  # two who want one door at once open it once
         self._open: dict[str, tuple[Listener, str]] = {}
@@ -80,11 +85,13 @@ class Doors:
                 log.warning("not listening: %s", self.problems[name])
                 return
             self.problems.pop(name, None)
-            self._start(name, sock)
+            self._start(name, sock, holder.uid)
 
-    def _start(self, name: str, sock: socket.socket) -> None:
+    def _start(self, name: str, sock: socket.socket, uid: int) -> None:
         address, port = sock.getsockname()[:2]
-        listener = listener_of(self._plane, name, sock, self._context)
+        # For the apps of who called `tulle run`, and nobody else.
+        check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
+        listener = listener_of(self._plane, name, sock, self._context, check)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -136,9 +143,17 @@ class Doors:
         for listener, _ in self._open.values():
             listener.close()
         self._open.clear()
+        self._peer_uid.close()
         if self._holder is not None:
             self._holder.close()
             self._holder = None
+
+    def _tell_problem(self, name: str, problem: str) -> None:
+        if problem:
+            self.problems[name] = f"{name}: {problem}"
+        else:
+            self.problems.pop(name, None)
+        self._on_problem()
 
     def _lost(self) -> None:
         self._holder = None
@@ -146,9 +161,13 @@ class Doors:
 
 
 def listener_of(
-    plane: Plane, name: str, sock: socket.socket, context: Callable[[], SSLContext]
+    plane: Plane,
+    name: str,
+    sock: socket.socket,
+    context: Callable[[], SSLContext],
+    admits: Callable[[socket.socket], bool] = lambda connection: True,
 ) -> Listener:
-    """The listener of a door; `context` as of `Doors`."""
+    """The listener of a door; `context` as of `Doors`, `admits` of an outbound one."""
     kind, _, number = name.partition(":")
     if kind == "inbound":
         port = int(number)
@@ -159,4 +178,4 @@ def listener_of(
         factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
         context_of = partial(plane.gateway_context, port)
         return Listener(sock, "gateway", factory, context_of, mode=mode)
-    return Listener(sock, "outbound", plane.outbound_protocol)
+    return Listener(sock, "outbound", plane.outbound_protocol, admits=admits)

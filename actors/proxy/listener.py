@@ -77,6 +77,7 @@ class Listener:
     `connection_made` is called when the handshake is done. `context_of` is asked at each
     handshake: that is how certificates rotate. `mode()` is asked for each connection: STRICT lets
     in TLS alone, DISABLE plain talk alone; without a `context_of` all is plain, and unseen.
+    `admits` is asked about each accepted connection; those that it refuses are closed at once.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Listener:
         context_of: ContextOf | None = None,
         limits: Limits | None = None,
         mode: Callable[[], Mode] = lambda: "STRICT",
+        admits: Callable[[socket.socket], bool] = lambda connection: True,
     ) -> None:
         if kind != "gateway" and (kind == "inbound") != (context_of is not None):
             raise ValueError(f"kind {kind}: inbound ends TLS, a gateway may, and nothing else does")
@@ -98,6 +100,7 @@ class Listener:
         self._context_of = context_of
         self._mode = mode
         self._limits = limits or Limits()
+        self._admits = admits
         self._sniffing = Sniffing(
             self._loop,
             self._limits.undecided,
@@ -201,7 +204,7 @@ class Listener:
             log.error("accept: %s; this listener ends", e.strerror)
 
     def _take(self, connection: socket.socket) -> None:
-        if self._turning_away:
+        if self._turning_away or not self._admits(connection):
             connection.close()
             return
         accepted = _Accepted(*self._family, connection.detach())

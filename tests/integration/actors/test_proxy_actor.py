@@ -1,6 +1,7 @@
 """Proxies on a real NATS, holder, authority and evaluator: what is applied is what they do."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,11 +13,12 @@ import pytest
 import pytest_asyncio
 
 from tests.support.awaiting import until
+from tests.support.other_user import ask_as
 from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
 from tulle.actors.proxy import actor as proxy_module
-from tulle.actors.proxy import identity
+from tulle.actors.proxy import identity, peer_uid
 from tulle.actors.proxy.actor import FOR_GOOD, TO_START_AGAIN, ProxyActor
 from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.proxy.events import Ref
@@ -346,3 +348,53 @@ async def _until_applied(mesh: SmallMesh, text: str) -> None:
                 if (await policies.apply(text, wait=5, request="again")).ok:
                     return
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.asyncio
+async def test_a_sidecar_that_cannot_tell_its_clients_apart_serves_none_and_says_so(
+    mesh: SmallMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await mesh.sidecar("sleep")
+    _, port = mesh.holder.addresses(client.id)["outbound"]
+    assert await _answer_of(port) == b"HTTP/1.1 407"
+    (proxy,) = (it for it in mesh.proxies if it.spec.id == client.id)
+    proxy._doors._peer_uid.close()
+    with monkeypatch.context() as without:
+        without.setattr(peer_uid, "_NETLINK_SOCK_DIAG", 31)  # no such family
+        assert await _answer_of(port) == b""
+        await until(lambda: "their uid can't be told" in _detail(mesh, client.id))
+    assert await _answer_of(port) == b"HTTP/1.1 407"
+    await until(lambda: not _detail(mesh, client.id))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.asyncio
+async def test_another_user_of_the_machine_gets_nothing_of_a_sidecar(mesh: SmallMesh) -> None:
+    client = await mesh.sidecar("sleep")
+    _, port = mesh.holder.addresses(client.id)["outbound"]
+    assert await ask_as(65_534, "127.0.0.1", port) == "closed"
+    assert await ask_as(os.getuid(), "127.0.0.1", port) == "407"
+
+
+async def _answer_of(port: int) -> bytes:
+    """The first 12 bytes of the answer to a request without a credential."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET http://reviews/ HTTP/1.1\r\nHost: reviews\r\n\r\n")
+        return await _head_of(reader)
+    finally:
+        writer.close()
+
+
+async def _head_of(reader: asyncio.StreamReader) -> bytes:
+    """Up to 12 bytes; nothing when the connection is closed or reset."""
+    try:
+        async with asyncio.timeout(5):
+            return await reader.readexactly(12)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return b""
+
+
+def _detail(mesh: SmallMesh, proxy: str) -> str:
+    said = mesh.holder.state(proxy)
+    return said[1] if said is not None else ""

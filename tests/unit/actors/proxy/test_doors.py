@@ -19,6 +19,8 @@ from tulle.policies.decide.peers import Mode
 class Holder:
     """Binds a socket per request, after a turn of the loop, unless told to refuse."""
 
+    uid = 0
+
     def __init__(self) -> None:
         self.given: list[socket.socket] = []
         self.refuses = False
