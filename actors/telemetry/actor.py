@@ -41,6 +41,7 @@ TICK_SECONDS: Final = 5.0
 SAVE_SECONDS: Final = 2.0
 SAVE_PAUSE: Final = 20
 """Times as long as saving took, it is not done again: a twentieth of a core at most."""
+WAITING_LIMIT: Final = 1_000  # proxies that end at once
 FOLDER: Final = "telemetry"  # in the mesh's
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class CollectorActor:
         self._folder = Path(spec.home) / FOLDER
         self._totals = Totals()
         self._restored = False
-        self._save_at_once = asyncio.Event()
+        self._waiting: list[str] = []  # where it is to be said that all is saved
+        self._wanted = asyncio.Event()
         self._connection: Connection | None = None
         self._lives = Lives(spec.name, self._live)
 
@@ -116,28 +118,36 @@ class CollectorActor:
             log.warning("telemetry of another: subject=%s proxy=%s", message.subject, batch.proxy)
             return
         self._totals.add(batch)
-        if batch.last:
-            self._save_at_once.set()
+        if message.reply and len(self._waiting) < WAITING_LIMIT:
+            self._waiting.append(message.reply)
+            self._wanted.set()
 
     async def _save_for_ever(self) -> None:
-        """Remembers what changed: now and then, and at once when a proxy ends."""
-        saved = self._totals.changes
+        """Remembers what changed: now and then, and at once for those who wait for it."""
+        saved, pause = self._totals.changes, SAVE_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_SECONDS):
-                    await self._save_at_once.wait()
-            self._save_at_once.clear()
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
             if self._totals.changes != saved:
                 saved = self._totals.changes
-                await self._save()
+                took = await self._save()
+                pause = max(SAVE_SECONDS, took * SAVE_PAUSE)
+                await asyncio.sleep(took)  # whoever wants it, other work goes on as well
 
-    async def _save(self) -> None:
+    async def _save(self) -> float:
+        """Saves, and says so to those who wait; the seconds that it took."""
+        waiting, self._waiting = self._waiting, []
         began = asyncio.get_running_loop().time()
         try:
             await asyncio.to_thread(remembered.save, self._folder, self._totals.remember())
-        except OSError as error:
-            log.warning("what was counted is not saved: folder=%s error=%s", self._folder, error)
-        await asyncio.sleep((asyncio.get_running_loop().time() - began) * SAVE_PAUSE)
+            for reply in waiting:
+                assert self._connection is not None
+                await self._connection.publish(reply)
+        except (OSError, BusError) as error:
+            log.warning("not saved, or not said: folder=%s error=%s", self._folder, error)
+        return asyncio.get_running_loop().time() - began
 
     # HTTP.
 

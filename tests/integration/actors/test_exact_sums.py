@@ -60,6 +60,12 @@ class Watched:
         await self.mesh.register(service("reviews", self.workloads[0]))
         await self.send(50)
 
+    @property
+    def draining_second(self) -> bool:
+        """Its holder knows that it drains."""
+        state, _ = self.mesh.holder.state(self.workloads[1].id) or ("", "")
+        return state == "draining"
+
     async def end_second(self) -> None:
         """Its proxy drains and ends."""
         (proxy,) = [it for it in self.mesh.proxies if it.spec.id == self.workloads[1].id]
@@ -167,6 +173,22 @@ async def test_a_proxy_that_is_gone_has_counted_all_the_same(watched: Watched) -
         await watched.deregister_second()
         await watched.end_second()
         await watched.send(50)
+    await watched.settle()
+    await watched.new_collector()
+    await watched.settle()
+
+
+async def test_a_proxy_ends_while_no_collector_is_there(watched: Watched) -> None:
+    async with watched.under_traffic():
+        await watched.send(100)
+        await watched.deregister_second()
+    await watched.collector.stop()
+    ending = asyncio.create_task(watched.end_second())
+    async with asyncio.timeout(5):
+        while not watched.draining_second:  # noqa: ASYNC110 - a state of another
+            await asyncio.sleep(0.01)
+    await watched.new_collector()
+    await ending
     await watched.settle()
     await watched.new_collector()
     await watched.settle()
