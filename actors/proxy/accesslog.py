@@ -53,8 +53,9 @@ _KEYS: Final = (
 )
 # Istio's order is that of the keys.
 _TEXT: Final = (
-    '[%s] "%s %s %s" %s %s %s %s "%s" %s %s %s %s "%s" "%s" "%s" "%s" "%s" %s %s %s %s %s %s\n'
+    '[%s] "%s %s %s" %s %s %s %s "%s" %s %s %s %s "%s" "%s" "%s" "%s" "%s" %s %s %s %s %s %s'
 )
+_QUOTES: Final = _TEXT.count('"')
 
 
 class Sink(Protocol):
@@ -142,7 +143,10 @@ class ConnectionLog:
 
 
 def _as_text(fields: tuple[Field, ...]) -> bytes:
-    return (_TEXT % tuple("-" if one is None else _quoted(one) for one in fields)).encode()
+    line = _TEXT % tuple("-" if one is None else one for one in fields)
+    if line.count('"') != _QUOTES or "\\" in line or not line.isprintable():
+        line = _TEXT % tuple("-" if one is None else _quoted(one) for one in fields)
+    return b"%b\n" % line.encode()
 
 
 def _as_json(fields: tuple[Field, ...]) -> bytes:
