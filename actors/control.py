@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tulle.actors.proxy.spec import AccessLogForm
+
 Role = Literal["authority", "evaluator", "supervisor", "collector"]
 
 
@@ -16,9 +18,9 @@ class ControlSpec:
     """A control actor's role and where it finds bus and files.
 
     `id` is unique among the living of its role ("1", "2"). `home` is the mesh's folder (0700),
-    `<TULLE_HOME>/<mesh>`. `nats_credentials` is the path of the role's credentials file;
-    `proxy_credentials` (supervisor) that of the proxies'. Without a `log_folder` it has no log of
-    its own.
+    `<TULLE_HOME>/<mesh>`. `nats_credentials` is the path of the role's credentials file,
+    `nats_keys` (supervisor) the folder of what users are made with (bus.issuer). Without a
+    `log_folder` it has no log of its own.
     """
 
     role: Role
@@ -27,13 +29,13 @@ class ControlSpec:
     nats_url: str
     nats_credentials: str
     home: str
-    proxy_credentials: str = ""
+    nats_keys: str = ""
     trust_domain: str = "cluster.local"
     leaf_ttl_seconds: float = 86_400.0
     log_folder: str = ""
     json_logs: bool = False
     telemetry: bool = True  # of proxies (supervisor): see ProxySpec
-    access_log: Literal["off", "text", "json"] = "off"
+    access_log: AccessLogForm = "off"
 
     @property
     def name(self) -> str:
@@ -49,6 +51,10 @@ class ControlSpec:
     def holder(self) -> str:
         """The watcher's unix socket, which holds the gateways' and the collector's sockets."""
         return str(Path(self.home) / "holder.sock")
+
+    def proxy_user(self, proxy: str) -> str:
+        """The credentials file of a proxy's own NATS user."""
+        return str(Path(self.proxy_folder(proxy)) / "nats.json")
 
     def proxy_folder(self, proxy: str) -> str:
         """A proxy's own folder, for its key and certificate."""

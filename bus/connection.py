@@ -10,7 +10,7 @@ test in tests/integration/bus/test_connection.py):
   `Forbidden` at once, and `flush` raises it for what was published before.
 - the ping interval is 120 s: here 2 s, two may be outstanding.
 - the first connect with unlimited attempts never returns: here `first_timeout` bounds it, and a
-  refused password fails at once.
+  refused user fails at once.
 - a flush overtakes what was sent before it: here it comes after (`link.py`).
 - some errors close the client for good, a flush that timed out kills its reader, a hanging peer
   holds up its close: here each is a break like any other (`link.py`, `keeper.py`).

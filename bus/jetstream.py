@@ -37,7 +37,7 @@ SECONDS: Final = 5.0
 
 PAGE: Final = 500
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
-_REPUBLISHED: Final = (Bucket.POLICIES, Bucket.CONFIG, Bucket.REGISTRY)
+_REPUBLISHED: Final = (Bucket.POLICIES, Bucket.CONFIG, Bucket.REGISTRY, Bucket.CREDENTIALS)
 _WRONG_SEQUENCE: Final = (10071, 10164)
 
 
@@ -47,7 +47,7 @@ async def open_store(
     """The bucket, made when it does not exist. Raises `Forbidden`, `StoreRefused`, `NoAnswer`.
 
     Only the role that writes a bucket may make it: evaluator (policies, config), supervisor
-    (registry, desired).
+    (registry, desired, credentials).
     """
     subject = f"$JS.API.STREAM.CREATE.{subjects.stream(bucket)}"
     configuration = orjson.dumps(_configuration(subjects, bucket))

@@ -32,6 +32,7 @@ class KeyKind(StrEnum):
     POOL = "pool"
     LOG = "log"
     CREDENTIAL = "credential"
+    RUNNER = "runner"
 
 
 _PARTS = {
@@ -47,6 +48,7 @@ _PARTS = {
     KeyKind.POOL: 1,
     KeyKind.LOG: 1,
     KeyKind.CREDENTIAL: 1,
+    KeyKind.RUNNER: 1,
 }
 
 
@@ -95,6 +97,11 @@ def workload(workload_id: str) -> str:
 def pool(name: str) -> str:
     """Bucket `desired`: a gateway pool and its size."""
     return str(Key(KeyKind.POOL, (name,)))
+
+
+def runner(name: str) -> str:
+    """Bucket `desired`: a user for `tulle run` that may start one service account."""
+    return str(Key(KeyKind.RUNNER, (name,)))
 
 
 def credential(name: str) -> str:

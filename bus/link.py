@@ -54,8 +54,8 @@ class Link:
                 await self._client.connect(
                     servers=[url],
                     name=name,
-                    user=self._credentials.user,
-                    password=self._credentials.password,
+                    user_jwt_cb=self._credentials.jwt_bytes,
+                    signature_cb=self._credentials.sign,
                     inbox_prefix=self._credentials.inbox,
                     error_cb=self._on_error,
                     closed_cb=self._on_closed,

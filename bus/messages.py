@@ -201,7 +201,7 @@ class StopRequest(Request):
 
 
 class Lease(Message):
-    """lease.<workload>, every 2 s and at once on a change of `state`."""
+    """lease.<ns>.<account>.<workload>, every 2 s and at once on a change of `state`."""
 
     workload: str
     state: WorkloadState
@@ -241,6 +241,43 @@ class CredentialRecord(Message):
     certificate: str = Field(max_length=262_144, repr=False)
     private_key: str = Field(max_length=65_536, repr=False)
     ca: str = Field(default="", max_length=262_144, repr=False)
+
+
+# -- api.credential.* -----------------------------------------------------------------------
+
+
+class CredentialAddRequest(Request):
+    """api.credential.add: a certificate (the leaf first), its key, and the CA of clients; PEM."""
+
+    name: str
+    certificate: str = Field(max_length=262_144, repr=False)
+    private_key: str = Field(max_length=65_536, repr=False)
+    ca: str = Field(default="", max_length=262_144, repr=False)
+
+
+class CredentialDeleteRequest(Request):
+    """api.credential.delete."""
+
+    name: str
+
+
+class CredentialListRequest(Request):
+    """api.credential.list."""
+
+
+class CredentialReport(Message):
+    """A credential without its key. `hosts`: of the certificate; `not_after`: Unix seconds."""
+
+    name: str
+    hosts: list[str] = []
+    not_after: float
+    has_ca: bool = False
+
+
+class CredentialsAnswer(Answer):
+    """The answer of api.credential.list."""
+
+    credentials: list[CredentialReport] = []
 
 
 # -- api.mesh.* -----------------------------------------------------------------------------
@@ -310,10 +347,11 @@ class Heartbeat(Message):
     """event.heartbeat, each second from the writer of `bucket` (evaluator or supervisor leader).
 
     `changed`: keys committed in the last 15 s with their revision in that bucket. `revision`: of
-    the mesh (policies), which all of `config` up to now reflects; 0 from the supervisor.
+    the mesh (policies), which all of `config` up to now reflects; 0 from the supervisor, which
+    writes `registry` and `credentials` and sends one for each.
     """
 
-    bucket: Literal["config", "registry"]
+    bucket: Literal["config", "registry", "credentials"]
     epoch: str
     leader: str
     revision: int = 0
@@ -351,9 +389,13 @@ class Series(Message):
 
 
 class TelemetryBatch(Message):
-    """telemetry.<shard>, each second: series that changed, absolute; `full`: all of them."""
+    """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all of them.
+
+    `last`: the proxy ends; nobody else will ever tell this.
+    """
 
     proxy: str
     started: float
     full: bool = False
+    last: bool = False
     series: list[Series] = []

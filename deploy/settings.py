@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tulle.actors.proxy.spec import ACCESS_LOG_FORMS, AccessLogForm
 from tulle.deploy.errors import Usage
 
 DEFAULT_MESH = "default"
@@ -23,6 +24,8 @@ class Settings:
     nats: str | None = None
     creds: Path | None = None
     json_logs: bool = False
+    access_log: AccessLogForm = "off"
+    telemetry: bool = True
 
     @property
     def mesh_folder(self) -> Path:
@@ -30,8 +33,13 @@ class Settings:
         return self.home / self.mesh
 
 
-def read(mesh: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings; `mesh` is what the command line said. Raises `Usage`."""
+def read(
+    mesh: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    access_log: str | None = None,
+) -> Settings:
+    """The settings; `mesh` and `access_log` are what the command line said. Raises `Usage`."""
     env = os.environ if environ is None else environ
     home = Path(env.get("TULLE_HOME") or "~/.tulle").expanduser().absolute()
     creds = env.get("TULLE_CREDS")
@@ -41,6 +49,8 @@ def read(mesh: str | None = None, environ: Mapping[str, str] | None = None) -> S
         nats=env.get("TULLE_NATS") or None,
         creds=Path(creds).expanduser() if creds else None,
         json_logs=_json_logs(env.get("TULLE_LOG") or "text"),
+        access_log=_access_log(access_log, env.get("TULLE_ACCESS_LOG") or "off"),
+        telemetry=_telemetry(env.get("TULLE_TELEMETRY") or "on"),
     )
 
 
@@ -60,3 +70,17 @@ def _json_logs(form: str) -> bool:
     if form not in ("text", "json"):
         raise Usage(f"TULLE_LOG is {form!r}: it takes text or json")
     return form == "json"
+
+
+def _access_log(option: str | None, inherited: str) -> AccessLogForm:
+    name, form = ("TULLE_ACCESS_LOG", inherited) if option is None else ("--access-log", option)
+    for known in ACCESS_LOG_FORMS:
+        if form == known:
+            return known
+    raise Usage(f"{name} is {form!r}: it takes {', '.join(ACCESS_LOG_FORMS)}")
+
+
+def _telemetry(form: str) -> bool:
+    if form not in ("on", "off"):
+        raise Usage(f"TULLE_TELEMETRY is {form!r}: it takes on or off")
+    return form == "on"

@@ -83,6 +83,7 @@ class Watcher:
 
     def __init__(self, of: Settings, options: UpOptions, progress: Progress) -> None:
         self._mesh = of.mesh
+        self._access_log = of.access_log
         self._options = options
         self._progress = progress
         self._home = Home(of.mesh_folder)
@@ -174,6 +175,7 @@ class Watcher:
             "--mesh": self._mesh,
             "--mesh-home": str(self._home.root),
             "--nats-url": self._nats.url,
+            "--access-log": self._access_log,
         }
         await self._ray.start([word for pair in arguments.items() for word in pair])
         self._note("ray", self._ray.leader)

@@ -90,7 +90,7 @@ class Workload:
             self._changed.clear()
             lease = Lease(workload=self.id, state=self._state)
             try:
-                await self._connection.publish(self._subjects.lease(self.id), codec.encode(lease))
+                await self._connection.publish(self._lease_subject(), codec.encode(lease))
             except BusError as error:
                 _LOG.warning("no lease sent: %s", error)
             with contextlib.suppress(TimeoutError):
@@ -119,6 +119,9 @@ class Workload:
         except (Failure, TimeoutError) as error:
             # Its sidecar sees this process go, and takes the workload back by itself.
             _LOG.warning("%s not answered: %s", phase, error)
+
+    def _lease_subject(self) -> str:
+        return self._subjects.lease(self._options.namespace, self._options.account, self.id)
 
     def _subject(self, verb: str) -> str:
         return self._subjects.api_workload(verb, self._options.namespace, self._options.account)

@@ -33,11 +33,11 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A running contestant: GETs to 127.0.0.1:`port` cost process `pid` its CPU."""
+    """A running contestant: GETs to 127.0.0.1:`port` cost the processes `pids` their CPU."""
 
     name: str
     port: int
-    pid: int
+    pids: tuple[int, ...]
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def backend(folder: Path) -> AsyncIterator[int]:
     port = free_port()
     config = folder / "backend.conf"
     config.write_text(nginx.backend(port, folder))
-    async with _running("backend", (_program("nginx"), "-c", str(config)), port, folder):
+    async with running("backend", (program("nginx"), "-c", str(config)), port, folder):
         yield port
 
 
@@ -60,8 +60,8 @@ async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
         policies.write_text(ours.policies(backend))
         await mesh.apply(policies)
         port = mesh.ingress[1]
-        await _answers(port, lambda: None)
-        yield Contestant("tulle", port, actor_of(file))
+        await answers(port, lambda: None)
+        yield Contestant(OURS, port, actors_of(file, 1))
     finally:
         await mesh.end()
 
@@ -70,33 +70,37 @@ async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
 async def _envoy(folder: Path, backend: int) -> AsyncIterator[Contestant]:
     port, config = free_port(), folder / "envoy.yaml"
     config.write_text(envoy.config(port, backend, collector=free_port()))
-    options = ("--concurrency", "1", "--log-level", "warning", "--disable-hot-restart")
-    command = (_program("envoy"), "-c", str(config), *options)
-    async with _running("envoy", command, port, folder) as pid:
-        yield Contestant("envoy", port, pid)
+    async with running("envoy", envoy_command(config), port, folder) as pid:
+        yield Contestant("envoy", port, (pid,))
 
 
 @asynccontextmanager
 async def _nginx(folder: Path, backend: int) -> AsyncIterator[Contestant]:
     port, config = free_port(), folder / "nginx.conf"
     config.write_text(nginx.proxy(port, backend, folder))
-    async with _running("nginx", (_program("nginx"), "-c", str(config)), port, folder) as pid:
-        yield Contestant("nginx", port, pid)
+    async with running("nginx", (program("nginx"), "-c", str(config)), port, folder) as pid:
+        yield Contestant("nginx", port, (pid,))
 
 
 @asynccontextmanager
 async def _haproxy(folder: Path, backend: int) -> AsyncIterator[Contestant]:
     port, config = free_port(), folder / "haproxy.cfg"
     config.write_text(haproxy.config(port, backend))
-    command = (_program("haproxy"), "-db", "-f", str(config))
-    async with _running("haproxy", command, port, folder) as pid:
-        yield Contestant("haproxy", port, pid)
+    command = (program("haproxy"), "-db", "-f", str(config))
+    async with running("haproxy", command, port, folder) as pid:
+        yield Contestant("haproxy", port, (pid,))
 
 
 Start = Callable[[Path, int], AbstractAsyncContextManager[Contestant]]
 OURS = "tulle"
 PEERS: dict[str, Start] = {"envoy": _envoy, "nginx": _nginx, "haproxy": _haproxy}
 ALL: dict[str, Start] = {OURS: _tulle, **PEERS}
+
+
+def envoy_command(config: Path) -> tuple[str, ...]:
+    """Envoy on one core with `config`."""
+    options = ("--concurrency", "1", "--log-level", "warning", "--disable-hot-restart")
+    return (program("envoy"), "-c", str(config), *options)
 
 
 def missing(programs: Sequence[str]) -> list[str]:
@@ -112,24 +116,28 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def _running(
-    name: str, command: Sequence[str], port: int, folder: Path
+async def running(
+    name: str, command: Sequence[str], port: int | None, folder: Path, path: str = "/"
 ) -> AsyncIterator[int]:
-    """Runs `command` until the block's end; yields its pid once it answers on `port`."""
+    """Runs `command` until the block's end; yields its pid once it answers on `port`.
+
+    `port` None: at once; who needs it waits for it.
+    """
     child = await Child.start(name, command, inherited(), folder / f"{name}.log")
     try:
-        await _answers(port, child.check)
+        if port is not None:
+            await answers(port, child.check, path)
         yield child.process.pid
     finally:
         await child.end(END_SECONDS)
 
 
-async def _answers(port: int, check: Callable[[], None]) -> None:
-    """Waits for a 200 on `port`. Raises `NotReady`, and what `check` raises."""
+async def answers(port: int, check: Callable[[], None], path: str = "/") -> None:
+    """Waits for a 200 to a GET of `path`. Raises `NotReady`, and what `check` raises."""
     seen = "nothing"
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while (seen := await _status_line(port)) != "HTTP/1.1 200 OK":
+            while (seen := await _status_line(port, path)) != "HTTP/1.1 200 OK":
                 check()
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
@@ -138,13 +146,14 @@ async def _answers(port: int, check: Callable[[], None]) -> None:
         ) from None
 
 
-async def _status_line(port: int) -> str:
+async def _status_line(port: int, path: str) -> str:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError as error:
         return str(error)
     try:
-        writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode())
         return (await reader.readline()).decode("latin-1").strip()
     except OSError as error:
         return str(error)
@@ -152,13 +161,13 @@ async def _status_line(port: int) -> str:
         writer.close()
 
 
-def actor_of(mesh: MeshFile) -> int:
-    """The pid of the mesh's one proxy, a Ray worker. Raises `NotReady` when it is not one."""
+def actors_of(mesh: MeshFile, count: int) -> tuple[int, ...]:
+    """The pids of the mesh's `count` proxies, Ray workers. Raises `NotReady` on another number."""
     workers = processes.members(mesh.processes[RAY])
-    found = [pid for pid in workers if _title(pid).startswith(ACTOR_TITLE)]
-    if len(found) != 1:
-        raise NotReady(f"{len(found)} processes are called {ACTOR_TITLE.decode()}, not one")
-    return found[0]
+    found = tuple(pid for pid in workers if _title(pid).startswith(ACTOR_TITLE))
+    if len(found) != count:
+        raise NotReady(f"{len(found)} processes are called {ACTOR_TITLE.decode()}, not {count}")
+    return found
 
 
 def _title(pid: int) -> bytes:
@@ -168,7 +177,8 @@ def _title(pid: int) -> bytes:
         return b""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The path of an installed program. Raises `NotReady`."""
     if (path := _found(name)) is None:
         raise NotReady(f"{name} is not installed")
     return path

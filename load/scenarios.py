@@ -14,15 +14,24 @@ BODY = "An answer as small as those of most services are, in 67 bytes: ok!\n"  #
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`connections` of wrk that send GETs of `path`, one after the other each, at full speed."""
+    """`connections` of wrk that send GETs of `path`, one after the other each, at full speed.
+
+    `pair`: a contestant is a gateway and a sidecar with mTLS between them, else one gateway.
+    """
 
     name: str
     title: str
     path: str = "/api/hello"
     connections: int = 32
+    pair: bool = False
 
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (Scenario("http1", "wrk -> gateway -> nginx, HTTP/1.1, a small body"),)
+    for scenario in (
+        Scenario("http1", "wrk -> gateway -> nginx, HTTP/1.1, a small body"),
+        Scenario(
+            "http1-mtls-pair", "wrk -> gateway -> mTLS -> sidecar with RBAC -> nginx", pair=True
+        ),
+    )
 }

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 VERSION = 1
 Labels = tuple[tuple[str, str], ...]  # sorted by name
 Balancer = Literal["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]
+AUTHORITY = ":authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ class HttpMatch:
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdits:
-    """Edits of one message's headers, in this order: remove, set, add. Names are lower case."""
+    """Edits of one message's headers, in this order: remove, set, add. Names are lower case.
+
+    Set of a request, the name AUTHORITY means its authority, whatever header carries it.
+    """
 
     remove: tuple[str, ...] = ()
     set: tuple[tuple[str, str], ...] = ()

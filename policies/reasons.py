@@ -4,7 +4,8 @@ The name travels in `x-tulle-reason`, the flag in metrics and logs. Flags: Envoy
 access log documentation, "RESPONSE_FLAGS".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 REASON_HEADER = "x-tulle-reason"
 
@@ -88,8 +89,23 @@ CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstr
 UPSTREAM_RESET = _reason("upstream_reset", 503, "UC", "The upstream closed before it answered.")
 UPSTREAM_PROTOCOL = _reason("upstream_protocol", 502, "UPE", "The upstream's answer is not HTTP.")
 PENDING_OVERFLOW = _reason("pending_overflow", 503, "UO", "Too many requests wait already.")
+UPSTREAM_OVERFLOW = _reason(
+    "upstream_overflow", 503, "UO", "A limit of the upstream's connectionPool is reached."
+)
+PER_TRY_TIMEOUT = _reason(
+    "per_try_timeout", 504, "UT", "The time-out of the last try passed without a response."
+)
+FAULT_INJECTED = _reason(
+    "fault_injected", 503, "FI", "A VirtualService injects this fault."
+)  # its status is the policy's
 ROUTE_TIMEOUT = _reason("route_timeout", 504, "UT", "The route's time-out passed.")
 IDLE_TIMEOUT = _reason("idle_timeout", 504, "SI", "Not a byte came for 5 minutes.")
 PROXY_DOWN = _reason("proxy_down", 503, "UH", "The proxy of this port is not running.")
 
 REASONS: dict[str, Reason] = dict(_ALL)
+
+
+@cache
+def fault_injected(status: int) -> Reason:
+    """FAULT_INJECTED with the status that the policy says."""
+    return replace(FAULT_INJECTED, status=status)

@@ -6,7 +6,9 @@ Part of `validate.py`, for the kind that refers most.
 from collections.abc import Iterator
 
 from tulle.policies import hostnames
+from tulle.policies.compile.clusters import compile_cluster
 from tulle.policies.compile.destinations import destination_port
+from tulle.policies.compile.upstream_tls import TLS_PORTS
 from tulle.policies.problems import Path, Problem, did_you_mean, listed
 from tulle.policies.resolve import (
     MESH,
@@ -99,6 +101,13 @@ def _destination(
     if destination.subset is not None and backend.subset(destination.subset) is None:
         message = _no_subset(backend, destination.subset)
         yield document.problem("missing-reference", (*path, "subset"), message, "warning")
+    cluster = compile_cluster(backend, port, destination.subset or "")
+    if cluster.protocol in TLS_PORTS:
+        message = (
+            f"port {port} of {host} expects TLS and no DestinationRule originates it (mode SIMPLE "
+            "or MUTUAL); requests sent there are refused until one does"
+        )
+        yield document.problem("missing-reference", (*path, "port"), message, "warning")
 
 
 def no_host(index: Index, host: str) -> str:

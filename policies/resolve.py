@@ -155,6 +155,11 @@ class Index:
         """The ServiceEntry that decides for exactly this host or wildcard."""
         return self._entries.values.get(host)
 
+    @property
+    def entries(self) -> Mapping[str, Policy]:
+        """By host or wildcard: the ServiceEntry that decides for exactly that."""
+        return self._entries.values
+
     def gateways_for(self, pool: Pool) -> tuple[Policy, ...]:
         """Gateways that select the pool, the older first."""
         return tuple(gateway for gateway in self._gateways if selects(gateway, pool))

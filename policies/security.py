@@ -3,15 +3,21 @@
 Part of `contradictions.py` and `validate.py`, for the kinds of security.istio.io.
 """
 
-import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
 
+from tulle.policies.conditions import (
+    ATTRIBUTES,
+    EXAMPLES,
+    FIELDS,
+    ValueCheck,
+    wrong_attribute,
+    wrong_port,
+    wrong_text,
+)
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem
 from tulle.policies.resolve import Index, spec
-from tulle.policies.resources.meta import is_dns_label
 from tulle.policies.resources.security.authorization_policy import (
     AuthorizationPolicy,
     Operation,
@@ -23,12 +29,6 @@ from tulle.policies.resources.security.common import TargetRef, WorkloadSelector
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
 from tulle.policies.world import Policy
 
-ValueCheck = Callable[[str], str]
-"""What is wrong with a value, empty when it is right."""
-
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
-_PORT = re.compile(r"0|[1-9][0-9]{0,4}")
-_BITS = re.compile(r"[0-9]{1,3}")
 _GROUP = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)?")
 _TARGET_KIND = re.compile(r"[a-zA-Z](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
 
@@ -43,7 +43,7 @@ def peer_contradictions(document: Document, policy: PeerAuthentication) -> Itera
         message = "portLevelMtls needs a selector with matchLabels"
         yield document.problem("contradiction", path, message)
     for port in policy.port_level_mtls:
-        if wrong := _port(port, least=1):
+        if wrong := wrong_port(port, least=1):
             yield document.problem("schema", (*path, port), wrong)
 
 
@@ -131,20 +131,20 @@ def _rule(document: Document, path: Path, rule: Rule) -> Iterator[Problem]:
 def _values(document: Document, path: Path, item: Source | Operation | None) -> Iterator[Problem]:
     given = item.model_dump(by_alias=True, exclude_unset=True) if item is not None else {}
     if not any(given.values()):
-        message = f"must have at least one condition, such as {_EXAMPLES[str(path[-1])]}"
+        message = f"must have at least one condition, such as {EXAMPLES[str(path[-1])]}"
         yield document.problem("contradiction", path[:-1] if item is None else path, message)
     for field, values in given.items():
-        yield from _each(document, (*path, field), values, _FIELDS[field])
+        yield from _each(document, (*path, field), values, FIELDS[field])
 
 
 def _condition(document: Document, path: Path, condition: When) -> Iterator[Problem]:
     key = condition.key
-    if wrong := _attribute(key):
+    if wrong := wrong_attribute(key):
         yield document.problem("schema", (*path, "key"), wrong)
     if not condition.values and not condition.not_values:
         message = "must have values or notValues"
         yield document.problem("contradiction", path, message)
-    check = _ATTRIBUTES.get(key, _wildcard)
+    check = ATTRIBUTES.get(key, wrong_text)
     yield from _each(document, (*path, "values"), condition.values, check)
     yield from _each(document, (*path, "notValues"), condition.not_values, check)
 
@@ -155,98 +155,3 @@ def _each(
     for position, value in enumerate(values):
         if wrong := check(value) if value else "must not be empty":
             yield document.problem("schema", (*path, position), wrong)
-
-
-# -- values ---------------------------------------------------------------------------------------
-
-
-def _wildcard(value: str) -> str:
-    """`exact`, `prefix*`, `*suffix`, `*`."""
-    if "*" not in value or (value.count("*") == 1 and "*" in (value[0], value[-1])):
-        return ""
-    return f"* may stand once, at the beginning or at the end, not as in {value[:80]}"
-
-
-def _principal(value: str) -> str:
-    if value.startswith("spiffe://"):
-        return f"is written without spiffe://: {value.removeprefix('spiffe://')[:80]}"
-    return _wildcard(value)
-
-
-def _account(value: str) -> str:
-    namespace, slash, name = value.rpartition("/")
-    if not name or "*" in value or (slash and not is_dns_label(namespace)):
-        return "must be a service account, or namespace/account; there is no wildcard *"
-    return ""
-
-
-def _block(value: str) -> str:
-    _, slash, bits = value.partition("/")
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        right = False
-    else:
-        right = not slash or _BITS.fullmatch(bits) is not None
-    if not right:
-        return f"must be an IP address or a CIDR like 10.0.0.0/8, not {value[:80]}"
-    return ""
-
-
-def _port(value: str, least: int = 0) -> str:
-    if not _PORT.fullmatch(value) or not least <= int(value) <= 65535:
-        return f"must be a port from {least} to 65535, not {value[:80]}"
-    return ""
-
-
-def _path(value: str) -> str:
-    # `{*}` and `{**}` are templates, which `supported.py` refuses.
-    return _wildcard(value.replace("{**}", "").replace("{*}", "") or "/")
-
-
-_POSITIVE: Final[Mapping[str, ValueCheck]] = {
-    "principals": _principal,
-    "requestPrincipals": _wildcard,
-    "namespaces": _wildcard,
-    "serviceAccounts": _account,
-    "ipBlocks": _block,
-    "remoteIpBlocks": _block,
-    "trustDomains": _wildcard,
-    "hosts": _wildcard,
-    "ports": _port,
-    "methods": _wildcard,
-    "paths": _path,
-}
-_FIELDS: Final = {
-    **_POSITIVE,
-    **{f"not{name[0].upper()}{name[1:]}": check for name, check in _POSITIVE.items()},
-}
-_EXAMPLES: Final = {"source": "principals", "operation": "methods or paths"}
-_ATTRIBUTES: Final[Mapping[str, ValueCheck]] = {
-    "source.ip": _block,
-    "source.namespace": _wildcard,
-    "source.principal": _principal,
-    "source.serviceAccount": _account,
-    "remote.ip": _block,
-    "request.auth.principal": _wildcard,
-    "request.auth.audiences": _wildcard,
-    "request.auth.presenter": _wildcard,
-    "destination.ip": _block,
-    "destination.port": _port,
-    "connection.sni": _wildcard,
-}
-_EXPERIMENTAL: Final = "experimental.envoy.filters."
-
-
-def _attribute(key: str) -> str:
-    if key in _ATTRIBUTES:
-        return ""
-    name, bracket, inner = key.partition("[")
-    named = name in ("request.headers", "request.auth.claims") or name.startswith(_EXPERIMENTAL)
-    if bracket and named and inner.endswith("]") and len(inner) > 1:
-        header = inner.removesuffix("]")
-        if name != "request.headers" or _TOKEN.fullmatch(header.removeprefix(":")):
-            return ""
-        return f"{header[:80]} is not a valid name of a header"
-    known = ", ".join((*_ATTRIBUTES, "request.headers[NAME]", "request.auth.claims[NAME]"))
-    return f"{key[:80]} is no attribute; known: {known}"

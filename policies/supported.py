@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem, listed
+from tulle.policies.resources.base import MILLISECOND, nanoseconds
 from tulle.policies.resources.kinds import Kind
 from tulle.policies.yamlscalar import Json
 
@@ -40,8 +41,13 @@ def _one_of(*values: str, default: str = "") -> Executed:
     return Executed(listed(values), lambda value: value in values, default)
 
 
-def _protocol(value: Json) -> bool:
-    return isinstance(value, str) and value.upper() == "HTTP"
+def _protocol(*names: str) -> Executed:
+    """Protocols count without case; none is not executed."""
+    return Executed(
+        listed(names),
+        lambda value: isinstance(value, str) and value.upper() in names,
+        default="unset",
+    )
 
 
 _ATTRIBUTES: Final = (
@@ -71,49 +77,123 @@ def _no_template(value: Json) -> bool:
 
 ANY: Final = Executed("anything", lambda _: True)
 _PUBLIC = Executed('["*"]', lambda value: value in ([], ["*"]))
-_HTTP = Executed("HTTP", _protocol, default="unset")
+_SOME_TIME = Executed(
+    "a duration of at least 1ms",
+    lambda value: isinstance(value, str) and nanoseconds(value) >= MILLISECOND,
+)
 _STRING_MATCH = {"exact": ANY, "prefix": ANY, "regex": ANY}
-_BALANCER = {
-    "simple": _one_of("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "UNSPECIFIED", "LEAST_CONN")
+_HEADER_OPERATIONS = {"set": ANY, "add": ANY, "remove": ANY}
+_HEADERS = {"request": _HEADER_OPERATIONS, "response": _HEADER_OPERATIONS}
+_PERCENTAGE = {"value": ANY}
+
+_HTTP_MATCH: Table = {
+    "name": ANY,
+    "uri": _STRING_MATCH,
+    "ignoreUriCase": ANY,
+    "scheme": _STRING_MATCH,
+    "method": _STRING_MATCH,
+    "authority": _STRING_MATCH,
+    "headers": Each(_STRING_MATCH),
+    "withoutHeaders": Each(_STRING_MATCH),
+    "queryParams": Each(_STRING_MATCH),
+    "gateways": ANY,
+    "port": ANY,
+    "sourceLabels": ANY,
+    "sourceNamespace": ANY,
+}
+
+_HTTP_ROUTE: Table = {
+    "name": ANY,
+    "match": Each(_HTTP_MATCH),
+    "route": Each(
+        {
+            "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
+            "weight": ANY,
+            "headers": _HEADERS,
+        }
+    ),
+    "timeout": ANY,
+    # The words of retryOn are checked in checks/retries.py.
+    "retries": {"attempts": ANY, "perTryTimeout": ANY, "retryOn": ANY},
+    "fault": {
+        "delay": {"fixedDelay": ANY, "percentage": _PERCENTAGE, "percent": ANY},
+        "abort": {"httpStatus": ANY, "percentage": _PERCENTAGE},
+    },
+    "rewrite": {
+        "uri": ANY,
+        "authority": ANY,
+        "uriRegexRewrite": {"match": ANY, "rewrite": ANY},
+    },
+    "redirect": {
+        "uri": ANY,
+        "prefixRewrite": ANY,
+        "authority": ANY,
+        "scheme": ANY,
+        "port": ANY,
+        "derivePort": ANY,
+        "redirectCode": ANY,
+    },
+    "directResponse": {"status": ANY, "body": {"string": ANY, "bytes": ANY}},
+    "headers": _HEADERS,
 }
 
 _VIRTUAL_SERVICE: Table = {
     "hosts": ANY,
     "gateways": ANY,
     "exportTo": _PUBLIC,
-    "http": Each(
-        {
-            "name": ANY,
-            "timeout": ANY,
-            "match": Each(
-                {
-                    "name": ANY,
-                    "uri": _STRING_MATCH,
-                    "ignoreUriCase": ANY,
-                    "method": _STRING_MATCH,
-                    "authority": _STRING_MATCH,
-                    "headers": Each(_STRING_MATCH),
-                    "gateways": ANY,
-                    "port": ANY,
-                }
-            ),
-            "route": Each(
-                {
-                    "destination": {"host": ANY, "subset": ANY, "port": {"number": ANY}},
-                    "weight": ANY,
-                }
-            ),
-        }
-    ),
+    "http": Each(_HTTP_ROUTE),
+}
+
+_TRAFFIC: Mapping[str, Table] = {
+    "loadBalancer": {
+        "simple": _one_of("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "UNSPECIFIED", "LEAST_CONN")
+    },
+    "connectionPool": {
+        # 0s would mean without a limit, and every wait has one.
+        "tcp": {"maxConnections": ANY, "connectTimeout": ANY, "idleTimeout": _SOME_TIME},
+        "http": {
+            "http1MaxPendingRequests": ANY,
+            "http2MaxRequests": ANY,
+            "maxRequestsPerConnection": ANY,
+            "maxRetries": ANY,
+            "idleTimeout": ANY,
+        },
+    },
+    "outlierDetection": {
+        "consecutiveErrors": ANY,
+        "consecutiveGatewayErrors": ANY,
+        "consecutive5xxErrors": ANY,
+        "consecutiveLocalOriginFailures": ANY,
+        "splitExternalLocalOriginErrors": ANY,
+        "interval": ANY,
+        "baseEjectionTime": ANY,
+        "maxEjectionPercent": ANY,
+        "minHealthPercent": ANY,
+    },
+    "tls": {
+        "mode": ANY,
+        "clientCertificate": ANY,
+        "privateKey": ANY,
+        "caCertificates": ANY,
+        "credentialName": ANY,
+        "subjectAltNames": ANY,
+        "sni": ANY,
+        "insecureSkipVerify": ANY,
+    },
+}
+_TRAFFIC_POLICY: Table = {
+    **_TRAFFIC,
+    "portLevelSettings": Each({"port": {"number": ANY}, **_TRAFFIC}),
 }
 
 _DESTINATION_RULE: Table = {
     "host": ANY,
     "exportTo": _PUBLIC,
-    # mTLS between sidecars is what happens anyway; for other hosts validate.py refuses it.
-    "trafficPolicy": {"loadBalancer": _BALANCER, "tls": {"mode": _one_of("ISTIO_MUTUAL")}},
-    "subsets": Each({"name": ANY, "labels": ANY, "trafficPolicy": {"loadBalancer": _BALANCER}}),
+    "trafficPolicy": _TRAFFIC_POLICY,
+    "subsets": Each({"name": ANY, "labels": ANY, "trafficPolicy": _TRAFFIC_POLICY}),
 }
+
+_TLS_VERSION = _one_of("TLS_AUTO", "TLSV1_2", "TLSV1_3")
 
 _GATEWAY: Table = {
     "selector": ANY,
@@ -121,7 +201,17 @@ _GATEWAY: Table = {
         {
             "name": ANY,
             "hosts": ANY,
-            "port": {"number": ANY, "name": ANY, "protocol": _HTTP},
+            "port": {"number": ANY, "name": ANY, "protocol": _protocol("HTTP", "HTTPS")},
+            "tls": {
+                "httpsRedirect": ANY,
+                "mode": _one_of("SIMPLE", "MUTUAL"),
+                "serverCertificate": ANY,
+                "privateKey": ANY,
+                "caCertificates": ANY,
+                "credentialName": ANY,
+                "minProtocolVersion": _TLS_VERSION,
+                "maxProtocolVersion": _TLS_VERSION,
+            },
         }
     ),
 }
@@ -130,8 +220,15 @@ _SERVICE_ENTRY: Table = {
     "hosts": ANY,
     "exportTo": _PUBLIC,
     "location": _one_of("MESH_EXTERNAL"),
-    "resolution": _one_of("STATIC", default="NONE"),
-    "ports": Each({"number": ANY, "name": ANY, "protocol": _HTTP}),
+    "resolution": _one_of("STATIC", "DNS", default="NONE"),
+    "ports": Each(
+        {
+            "number": ANY,
+            "name": ANY,
+            "protocol": _protocol("HTTP", "HTTPS", "TLS"),
+            "targetPort": ANY,
+        }
+    ),
     "endpoints": Each({"address": ANY, "ports": ANY, "labels": ANY}),
 }
 

@@ -7,23 +7,19 @@ it gets 503 with a reason. Two policies that decide the same: the older wins, th
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tulle.policies import hostnames
 from tulle.policies.contradictions import contradictions
 from tulle.policies.parse import Document
-from tulle.policies.problems import Problem, listed
-from tulle.policies.references import no_host, route_references
-from tulle.policies.resolve import (
-    Index,
-    gateway_name,
-    selects,
-    spec,
-)
+from tulle.policies.problems import Path, Problem, listed
+from tulle.policies.references import route_references
+from tulle.policies.resolve import Index, selects, spec
 from tulle.policies.resources.networking.destination_rule import DestinationRule
 from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
+from tulle.policies.rule_references import rule_references
 from tulle.policies.security import older_peers
+from tulle.policies.servers import OpenServer, open_servers
 from tulle.policies.supported import unsupported
 from tulle.policies.world import Policy, PolicyKey, World
 
@@ -50,7 +46,7 @@ def references(index: Index, policy: Policy) -> Iterator[Problem]:
         case VirtualService():
             yield from route_references(index, policy)
         case DestinationRule():
-            yield from _destination_rule(index, policy)
+            yield from rule_references(index, policy)
         case Gateway():
             yield from _gateway(index, policy)
         case ServiceEntry():
@@ -70,45 +66,6 @@ def _given_twice(documents: Iterable[Document]) -> Iterator[Problem]:
             yield document.problem("duplicate", ("metadata", "name"), message)
 
 
-# -- DestinationRule ------------------------------------------------------------------------
-
-
-def _destination_rule(index: Index, policy: Policy) -> Iterator[Problem]:
-    document, rule = policy.document, spec(policy, DestinationRule)
-    path = ("spec", "host")
-    host = index.qualify(rule.host, document.namespace)
-    backend = index.backend(host)
-    if not backend.known and not hostnames.is_wildcard(host):
-        yield document.problem("missing-reference", path, no_host(index, host), "warning")
-    if backend.entry is not None and rule.traffic_policy and rule.traffic_policy.tls:
-        message = "ISTIO_MUTUAL to the host of a ServiceEntry is not supported yet; remove tls"
-        yield document.problem("not-supported-yet", ("spec", "trafficPolicy", "tls"), message)
-    if policy not in backend.rules and backend.rules:
-        used = backend.rules[0].key
-        message = f"{used} already decides about {host}; this rule is not used"
-        yield document.problem("conflict", path, message, "warning")
-        return
-    for older in backend.rules:
-        if older.key == policy.key:
-            return
-        yield from _overlap(policy, older)
-
-
-def _overlap(policy: Policy, older: Policy) -> Iterator[Problem]:
-    """Rules of one namespace for one host are merged; what both say, the older decides."""
-    document = policy.document
-    one, other = spec(older, DestinationRule), spec(policy, DestinationRule)
-    if one.traffic_policy is not None and other.traffic_policy is not None:
-        message = f"the older {older.key} already has one for this host; this one is not used"
-        yield document.problem("conflict", ("spec", "trafficPolicy"), message, "warning")
-    names = {subset.name for subset in one.subsets}
-    for position, subset in enumerate(other.subsets):
-        if subset.name in names:
-            message = f"the older {older.key} already has the subset {subset.name}"
-            path = ("spec", "subsets", position, "name")
-            yield document.problem("conflict", path, message, "warning")
-
-
 # -- Gateway and ServiceEntry ---------------------------------------------------------------
 
 
@@ -122,28 +79,39 @@ def _gateway(index: Index, policy: Policy) -> Iterator[Problem]:
         )
         message = f"no pool of gateways has these labels; pools: {known}"
         yield document.problem("missing-reference", ("spec", "selector"), message, "warning")
-    for position, server in enumerate(spec(policy, Gateway).servers):
-        for number, host in enumerate(server.hosts):
-            older = _older_server(index, policy, server.port.number, host)
-            if older is not None:
-                message = (
-                    f"{host} on port {server.port.number} is also served by the older {older.key}; "
-                    "their routes are merged, the older VirtualService first"
-                )
-                path = ("spec", "servers", position, "hosts", number)
-                yield document.problem("conflict", path, message, "warning")
+    warnings = {
+        problem: None
+        for pool in pools
+        for server in open_servers(index.gateways_for(pool))
+        if server.gateway.key == policy.key
+        for problem in _server(document, server)
+    }
+    yield from warnings
 
 
-def _older_server(index: Index, policy: Policy, port: int, host: str) -> Policy | None:
-    for pool in index.world.pools:
-        if not selects(policy, pool):
-            continue
-        for older in index.gateways_for(pool):
-            if gateway_name(older) == gateway_name(policy):
-                break
-            if any(s.port.number == port and host in s.hosts for s in spec(older, Gateway).servers):
-                return older
-    return None
+def _server(document: Document, server: OpenServer) -> Iterator[Problem]:
+    """What older servers leave of one; each warning once, however many pools it is for."""
+    path: Path = ("spec", "servers", server.position)
+    if server.blocked_by is not None:
+        message = (
+            f"the older {server.blocked_by.key} has opened port {server.port} with another protocol"
+            f" than {server.protocol}; this server is not used"
+        )
+        yield document.problem("conflict", (*path, "port", "protocol"), message, "warning")
+    for written, older in server.older:
+        if server.protocol == "HTTPS":
+            message = (
+                f"{written} on port {server.port} is already served by the older {older.key}; "
+                "this server is not used for it"
+            )
+        else:
+            message = (
+                f"{written} on port {server.port} is also served by the older {older.key}; their "
+                "routes are merged, the older VirtualService first, and the older Gateway decides "
+                "about httpsRedirect"
+            )
+        where = (*path, "hosts", server.server.hosts.index(written))
+        yield document.problem("conflict", where, message, "warning")
 
 
 def _service_entry(index: Index, policy: Policy) -> Iterator[Problem]:

@@ -175,7 +175,8 @@ class ProxyActor:
         self._become("draining")
         await self._doors.retire()
         await self._drain_plane("all")
-        await self._send_telemetry()
+        if self._telemetry is not None:
+            await self._telemetry.last_words(self._loop.time())
 
     async def _drain_plane(self, which: Literal["inbound", "all"]) -> None:
         drained = await self._plane.drain(which, DRAIN_SECONDS[self.spec.role])

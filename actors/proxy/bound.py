@@ -4,6 +4,7 @@ So a feature that no policy asks for costs a request nothing. Counterpart: edge.
 connections, and binds them anew when config changes.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ class Bound:
         """The edge's."""
         return self.edge.unrouted
 
+    @property
+    def port(self) -> int:
+        """The edge's."""
+        return self.edge.port
+
+    @property
+    def uniform(self) -> Callable[[], float]:
+        """The edge's."""
+        return self.edge.uniform
+
     def greet(self, client: "ClientConnection") -> bool:
         """As the edge."""
         return self.edge.greet(client)
@@ -59,7 +70,7 @@ class Bound:
     def admit(self, exchange: Exchange) -> None:
         """Refuses what the policies deny; the rest is the edge's."""
         if self.barred:
-            exchange.client.abort()
+            exchange.client.close()  # not reset: the answer before may be on its way
             return
         if self.authorize is not None:
             head = exchange.head

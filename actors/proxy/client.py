@@ -1,8 +1,10 @@
 """A connection from a client: reads requests, one exchange at a time, in order."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
+from tulle.actors.proxy.accesslog import ConnectionLog
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
@@ -25,12 +27,20 @@ def forwarded_lines(addresses: bytes, scheme: bytes = b"http") -> bytes:
 
 
 class Edge(Protocol):
-    """Decides about requests of one listener. Of `draining` edges each answer is the last."""
+    """Decides about requests of one listener. Of `draining` edges each answer is the last.
+
+    `port` as policies write the listener's, 0: each request's URL says it. `uniform` draws a number
+    in [0, 1).
+    """
 
     @property
     def draining(self) -> bool: ...
     @property
     def unrouted(self) -> Recorder: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def uniform(self) -> Callable[[], float]: ...
 
     def greet(self, client: "ClientConnection") -> bool:
         """A client connected; False: not one to talk to."""
@@ -60,6 +70,7 @@ class ClientConnection(asyncio.Protocol):
         "edge",
         "forwarded",
         "full",
+        "log",
         "outbox",
         "peername",
         "principal",
@@ -78,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self.slot = NOT_ARMED
         self.peername = b""  # address of the client
         self.forwarded = b""  # the header lines about the client that its edge adds
+        self.log: ConnectionLog | None = None  # if requests are logged
         self.principal = ""  # the SPIFFE id that the client proved
         self.sni = ""  # the server that its TLS hello asked for
         self._reader = RequestReader(self)
@@ -276,8 +288,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, reason: Reason) -> None:
         """Answers what is no request."""
-        self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0)
-        self.outbox.write(self.transport, local_reply(reason, CLOSE_LINE, True))
+        reply = local_reply(reason, CLOSE_LINE, True)
+        self.edge.unrouted.add_flagged(reason.status, reason.flag, 0.0, 0, len(reply))
+        if self.log is not None:
+            self.log.refused(reason.status, reason.flag, reason.name, len(reply))
+        self.outbox.write(self.transport, reply)
         self._close(False)
 
     def _close(self, request_done: bool) -> None:

@@ -7,32 +7,88 @@ from collections.abc import Callable, Collection, Sequence
 from random import random
 from typing import Final
 
+from tulle.actors.proxy.ejection import Ejection
+from tulle.actors.proxy.limits import Limits
 from tulle.actors.proxy.pool import Endpoint
 from tulle.actors.proxy.stats import Recorder
 from tulle.policies import config
-from tulle.policies.reasons import NO_ENDPOINTS, REASONS, Reason
+from tulle.policies.decide.plan import DEFAULT_RETRY, Retry
+from tulle.policies.decide.route import Choice
+from tulle.policies.reasons import NO_ENDPOINTS, REASONS, UPSTREAM_OVERFLOW, Reason
 
 Uniform = Callable[[], float]  # in [0, 1)
 Picker = Callable[[Sequence[Endpoint]], Endpoint]
 
+_NO_ROUTE: Final = config.Route("", (), ())
+
 
 class Cluster:
-    """Where a route sends requests. `unrouted` counts those that reach no endpoint."""
+    """Where a route sends requests. `unrouted` counts those that reach no endpoint.
 
-    __slots__ = ("__weakref__", "_pick", "config", "endpoints", "mutual", "unrouted")
+    `available` are its endpoints but for those that are ejected. `ejection` None: none ever is.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_endpoints",
+        "_pick",
+        "available",
+        "config",
+        "ejection",
+        "limits",
+        "mutual",
+        "unrouted",
+    )
 
     def __init__(
-        self, config: config.Cluster, unrouted: Recorder, uniform: Uniform = random
+        self,
+        config: config.Cluster,
+        unrouted: Recorder,
+        uniform: Uniform = random,
+        ejection: Ejection | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.config = config
         self.unrouted = unrouted
         self.mutual = bool(config.service) and config.tls == "ISTIO_MUTUAL"
-        self.endpoints: tuple[Endpoint, ...] = ()
+        self.limits = limits
+        self.ejection = ejection
+        self.available: tuple[Endpoint, ...] = ()
+        self._endpoints: tuple[Endpoint, ...] = ()
         self._pick = _PICKERS[config.balancer](uniform)
+        if ejection is not None:
+            ejection.watch(self.refresh)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All of them, the ejected ones too."""
+        return self._endpoints
+
+    @endpoints.setter
+    def endpoints(self, endpoints: tuple[Endpoint, ...]) -> None:
+        self._endpoints = endpoints
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Endpoints came, went, were ejected or are back."""
+        ejection = self.ejection
+        self.available = (
+            self._endpoints if ejection is None else ejection.available(self._endpoints)
+        )
+
+    def note_failure(self, endpoint: Endpoint) -> None:
+        """A request got no answer from `endpoint`."""
+        if self.ejection is not None:
+            self.ejection.failed(endpoint, self._endpoints)
+
+    def note_answer(self, endpoint: Endpoint, status: int) -> None:
+        """A request was answered. Need not be told of those under 500 while nothing fails."""
+        if self.ejection is not None:
+            self.ejection.answered(endpoint, status, self._endpoints)
 
     def pick(self, tried: Collection[Endpoint]) -> Endpoint | None:
         """The endpoint for a request; None when there is none outside `tried`."""
-        endpoints: Sequence[Endpoint] = self.endpoints
+        endpoints: Sequence[Endpoint] = self.available
         if tried:
             endpoints = [endpoint for endpoint in endpoints if endpoint not in tried]
         if len(endpoints) < 2:
@@ -43,6 +99,30 @@ class Cluster:
     def refusal(self) -> Reason:
         """Why there is no endpoint."""
         return REASONS[self.config.broken] if self.config.broken else NO_ENDPOINTS
+
+
+class LimitedCluster(Cluster):
+    """One with limits on its connections and requests."""
+
+    __slots__ = ()
+
+    def pick(self, tried: Collection[Endpoint]) -> Endpoint | None:
+        """As of other clusters; None also when too many requests are under way."""
+        return None if self._full else super().pick(tried)
+
+    @property
+    def refusal(self) -> Reason:
+        """Why there is no endpoint."""
+        return UPSTREAM_OVERFLOW if self._full and self.endpoints else super().refusal
+
+    @property
+    def _full(self) -> bool:
+        return self.limits is not None and self.limits.full
+
+
+def only_choice(cluster: Cluster, retry: Retry = DEFAULT_RETRY) -> Choice[Cluster]:
+    """The choice of those who have no other."""
+    return Choice(cluster, None, _NO_ROUTE, retry)
 
 
 def _round_robin(uniform: Uniform) -> Picker:

@@ -14,7 +14,6 @@ from tulle.actors.proxy.dial import Opener
 from tulle.actors.proxy.edge import Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.pool import CONNECT_SECONDS, Endpoint, IdentityRefused
-from tulle.actors.proxy.sending import ENDPOINTS_TRIED
 from tulle.actors.proxy.tunnel import IDLE_SECONDS, FramedEnd, PlainEnd, Tunnel, Tunnels
 from tulle.actors.proxy.wire.frames import ACCEPTED, Greeting, frame
 from tulle.policies.reasons import (
@@ -25,12 +24,14 @@ from tulle.policies.reasons import (
     PENDING_OVERFLOW,
     RBAC_DENIED,
     REASONS,
+    UPSTREAM_OVERFLOW,
     UPSTREAM_PROTOCOL,
     Reason,
 )
 
 log = logging.getLogger(__name__)
 
+ENDPOINTS_TRIED: Final = 3
 OPENING_LIMIT: Final = 1_024
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -50,8 +51,11 @@ class Connector:
         name, limits = cluster.config.name, cluster.config.limits
         most = limits.max_connections if limits is not None else None
         count = self._counts.get(name, 0)
-        if len(self._opening) >= OPENING_LIMIT or (most is not None and count >= most):
+        if len(self._opening) >= OPENING_LIMIT:
             exchange.refuse(PENDING_OVERFLOW)
+            return
+        if most is not None and count >= most:
+            exchange.refuse(UPSTREAM_OVERFLOW)
             return
         if not cluster.endpoints:
             exchange.refuse(cluster.refusal)
@@ -93,10 +97,12 @@ class Connector:
             finally:
                 endpoint.active -= 1
             if isinstance(outcome, FramedEnd):
+                cluster.note_answer(endpoint, 200)
                 return endpoint, outcome
             why = outcome
             if why is RBAC_DENIED:
                 break  # so would the others
+            cluster.note_failure(endpoint)
         return why
 
     async def _try(self, endpoint: Endpoint, cluster: Cluster) -> FramedEnd | Reason:

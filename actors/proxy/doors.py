@@ -89,7 +89,9 @@ class Doors:
 
     def _start(self, name: str, sock: socket.socket, uid: int) -> None:
         address, port = sock.getsockname()[:2]
-        listener = self._listener(name, sock, uid)
+        # For the apps of who called `tulle run`, and nobody else.
+        check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
+        listener = listener_of(self._plane, name, sock, self._context, check)
         listener.start()
         self._open[name] = (listener, f"{address}:{port}")
 
@@ -157,18 +159,23 @@ class Doors:
         self._holder = None
         self._on_lost()
 
-    def _listener(self, name: str, sock: socket.socket, uid: int) -> Listener:
-        plane = self._plane
-        kind, _, number = name.partition(":")
-        if kind == "inbound":
-            port = int(number)
-            factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
-            return Listener(sock, "inbound", factory, lambda _: self._context(), mode=mode)
-        if kind == "gateway":
-            port = int(number)
-            factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
-            context_of = partial(plane.gateway_context, port)
-            return Listener(sock, "gateway", factory, context_of, mode=mode)
-        # For the apps of who called `tulle run`, and nobody else.
-        check = PeerCheck(uid, self._peer_uid, partial(self._tell_problem, name))
-        return Listener(sock, "outbound", plane.outbound_protocol, admits=check)
+
+def listener_of(
+    plane: Plane,
+    name: str,
+    sock: socket.socket,
+    context: Callable[[], SSLContext],
+    admits: Callable[[socket.socket], bool] = lambda connection: True,
+) -> Listener:
+    """The listener of a door; `context` as of `Doors`, `admits` of an outbound one."""
+    kind, _, number = name.partition(":")
+    if kind == "inbound":
+        port = int(number)
+        factory, mode = partial(plane.inbound_protocol, port), partial(plane.inbound_mode, port)
+        return Listener(sock, "inbound", factory, lambda _: context(), mode=mode)
+    if kind == "gateway":
+        port = int(number)
+        factory, mode = partial(plane.gateway_protocol, port), partial(plane.gateway_mode, port)
+        context_of = partial(plane.gateway_context, port)
+        return Listener(sock, "gateway", factory, context_of, mode=mode)
+    return Listener(sock, "outbound", plane.outbound_protocol, admits=admits)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 
+from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.bound import Bound
 from tulle.actors.proxy.client import ClientConnection
 from tulle.actors.proxy.exchange import Exchange
@@ -33,6 +34,7 @@ class Surroundings:
     stats: Stats
     tracer: Tracer
     uniform: Callable[[], float] = random
+    access_log: AccessLog | None = None
 
 
 class BaseEdge(ABC):
@@ -76,6 +78,8 @@ class BaseEdge(ABC):
     def greet(self, client: ClientConnection) -> bool:
         """Everybody is welcome."""
         self.connections.add(client)
+        if self._around.access_log is not None:
+            client.log = self._around.access_log.of(client)
         if self._authorizer is not None:
             self._bind(client)
         return True

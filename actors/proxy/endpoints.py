@@ -7,11 +7,13 @@ same object. What no cluster names any more is retired: its requests finish, it 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from tulle.actors.proxy import labels
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, LimitedCluster
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.ejection import Ejection
+from tulle.actors.proxy.limits import LimitedEndpoint, Limits
 from tulle.actors.proxy.pool import Dialer, Endpoint
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.policies import config as configs
@@ -28,6 +30,8 @@ class _Key:
     port: int
     mutual: bool
     labels: tuple[tuple[str, str], ...]  # of the destination, for metrics
+    owner: str = ""  # the name of the cluster that has it for itself: see `_owner`
+    limited: bool = False
 
 
 class EndpointBook:
@@ -41,6 +45,9 @@ class EndpointBook:
         self._clusters: dict[Owner, dict[str, Cluster]] = {}
         self._replaced: WeakSet[Cluster] = WeakSet()  # requests that wait may hold on to them
         self._endpoints: dict[_Key, Endpoint] = {}
+        # By cluster name; they live as long as a cluster or a request that knows them.
+        self._ejections: WeakValueDictionary[str, Ejection] = WeakValueDictionary()
+        self._limits: WeakValueDictionary[str, Limits] = WeakValueDictionary()
         self._source = labels.of_proxy("source", around.spec)
 
     def install(self, owner: Owner, clusters: Iterable[configs.Cluster]) -> dict[str, Cluster]:
@@ -86,9 +93,30 @@ class EndpointBook:
         recorder = self._around.stats.recorder(
             "source", self._source, labels.UNKNOWN_DESTINATION, labels.of_service(config)
         )
-        cluster = Cluster(config, recorder, self._around.uniform)
+        ejection, limits = self._ejection(config), self._limits_of(config)
+        make = Cluster if limits is None else LimitedCluster
+        cluster = make(config, recorder, self._around.uniform, ejection, limits)
         cluster.endpoints = self._find(config)
         return cluster
+
+    def _ejection(self, config: configs.Cluster) -> Ejection:
+        """Which endpoints of the cluster are ejected, known from before if there was one."""
+        ejection = self._ejections.get(config.name)
+        if ejection is None:
+            ejection = self._ejections[config.name] = Ejection(self._around.wheel)
+        ejection.outlier = config.outlier or configs.DEFAULT_OUTLIER
+        return ejection
+
+    def _limits_of(self, config: configs.Cluster) -> Limits | None:
+        """What the cluster counts, known from before if there was one."""
+        if config.limits is None:
+            return None
+        limits = self._limits.get(config.name)
+        if limits is None:
+            limits = self._limits[config.name] = Limits(config.limits)
+        elif limits.config != config.limits:
+            limits.replace(config.limits)
+        return limits
 
     def _find(self, config: configs.Cluster) -> tuple[Endpoint, ...]:
         if config.broken:
@@ -108,7 +136,14 @@ class EndpointBook:
 
     def _static(self, config: configs.Cluster, endpoint: configs.StaticEndpoint) -> Endpoint:
         destination = labels.of_static(endpoint)
-        key = _Key(config.host, endpoint.address, endpoint.port, False, tuple(destination.items()))
+        key = _Key(
+            config.host,
+            endpoint.address,
+            endpoint.port,
+            False,
+            tuple(destination.items()),
+            *_owner(config),
+        )
         return self._endpoint(key, config, destination, frozenset())
 
     def _workload(
@@ -124,6 +159,7 @@ class EndpointBook:
             workload.ports[config.port],
             mutual,
             (("id", workload.id), *destination.items()),
+            *_owner(config),
         )
         accounts = frozenset(prefix + account for account in record.accounts)
         return self._endpoint(key, config, destination, accounts)
@@ -137,23 +173,34 @@ class EndpointBook:
     ) -> Endpoint:
         endpoint = self._endpoints.get(key)
         if endpoint is None:
-            around = self._around
-            endpoint = self._endpoints[key] = Endpoint(
-                key.address,
-                key.port,
-                self._mesh if key.mutual else self._plain,
-                around.wheel,
-                host=key.host,
-                accounts=accounts,
-                recorder=around.stats.recorder(
-                    "source", self._source, destination, labels.of_service(config)
-                ),
-            )
+            endpoint = self._endpoints[key] = self._make(key, config, destination, accounts)
         elif endpoint.accounts != accounts:
             if not endpoint.accounts <= accounts:
                 endpoint.renew()  # who answers there may not be one of the service any more
             endpoint.accounts = accounts
+        if isinstance(endpoint, LimitedEndpoint):
+            endpoint.set_times()
         return endpoint
+
+    def _make(
+        self,
+        key: _Key,
+        config: configs.Cluster,
+        destination: dict[str, str],
+        accounts: frozenset[str],
+    ) -> Endpoint:
+        around = self._around
+        dial = self._mesh if key.mutual else self._plain
+        recorder = around.stats.recorder(
+            "source", self._source, destination, labels.of_service(config)
+        )
+        where = key.address, key.port, dial, around.wheel
+        if key.limited:
+            limits = self._limits[config.name]
+            return LimitedEndpoint(
+                *where, limits, host=key.host, accounts=accounts, recorder=recorder
+            )
+        return Endpoint(*where, host=key.host, accounts=accounts, recorder=recorder)
 
     def _retire_unnamed(self) -> None:
         named = {
@@ -164,6 +211,13 @@ class EndpointBook:
         }
         for key in [key for key, endpoint in self._endpoints.items() if endpoint not in named]:
             self._endpoints.pop(key).retire()
+
+
+def _owner(config: configs.Cluster) -> tuple[str, bool]:
+    """Clusters with a connectionPool or outlierDetection have endpoints of their own, as in Envoy:
+    then what an endpoint counts is the cluster's. All others share."""
+    own = config.limits is not None or config.outlier is not None
+    return (config.name if own else "", config.limits is not None)
 
 
 def _has(workload: Workload, config: configs.Cluster) -> bool:

@@ -2,27 +2,31 @@
 
 Between a `ClientConnection` and an `UpstreamConnection`; callbacks only, no coroutine and no timer
 of its own. What an edge decides, it tells by one call: `forward`, `refuse`, or `park` for later.
+Here: the answer and the client; sending.py, trying.py and routed.py are about the way there.
 """
 
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tulle.actors.proxy.cluster import Cluster
-from tulle.actors.proxy.sending import Sending
-from tulle.actors.proxy.stats import Recorder
+from tulle.actors.proxy.accesslog import CLIENT_GONE, DIRECT_RESPONSE, VIA_UPSTREAM
+from tulle.actors.proxy.routed import Routed
+from tulle.actors.proxy.stats import NO_FLAG, Recorder
 from tulle.actors.proxy.wire.body import LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
     CLOSE_LINE,
     KEEP_ALIVE_LINE,
     informational_head,
-    local_reply,
+    local_answer,
+    reason_lines,
+    reason_text,
     request_head,
     response_head,
 )
 from tulle.actors.proxy.wire.request_head import RequestHead
 from tulle.actors.proxy.wire.response_head import ResponseHead
+from tulle.policies.decide.plan import LocalAnswer
 from tulle.policies.reasons import IDLE_TIMEOUT, ROUTE_TIMEOUT, UPSTREAM_PROTOCOL, Reason
 
 if TYPE_CHECKING:
@@ -31,11 +35,12 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 300.0  # without a byte from either side
 DISCARDED_BYTES: Final = 65_536  # of a request that was answered before its end
 
+_HEAD_END: Final = b"\r\n\r\n"
 _CRLF: Final = b"\r\n"
 _NEVER: Final = float("inf")
 
 
-class Exchange(Sending):
+class Exchange(Routed):
     """One request and its response. `status` is 0 until a response has begun."""
 
     __slots__ = ("_response_keeps", "keep", "response_done", "started", "status", "touched")
@@ -60,34 +65,13 @@ class Exchange(Sending):
 
     # What the edge decides.
 
-    def forward(
-        self,
-        cluster: Cluster,
-        timeout: float | None,
-        added: list[bytes],
-        recorder: Recorder | None = None,
-    ) -> None:
-        """Sends the request, with the header lines `added`, to an endpoint of `cluster`.
-
-        `timeout` in seconds. `recorder` counts it, if the endpoint has none of its own.
-        """
-        self.cluster = cluster
-        self.recorder = recorder or cluster.unrouted
-        if not self.head.authority:  # HTTP/1.0 may lack it, HTTP/1.1 upstream may not
-            self.head.authority = cluster.config.host.encode()
-        self.request = request_head(self.head, added)
-        if timeout is not None:
-            self._limit(timeout, ROUTE_TIMEOUT)
-        if not self.send():
-            self.refuse(cluster.refusal)
-
     def park(self, seconds: float, reason: Reason, forget: "Callable[[Exchange], None]") -> None:
         """The edge decides later; if not in `seconds`, `reason` is the answer.
 
         `forget` is called when nothing is to be decided any more.
         """
         self._parked = forget
-        self._limit(seconds, reason)
+        self.limit(seconds, reason)
         self.hold_body()
 
     def unpark(self) -> None:
@@ -101,21 +85,22 @@ class Exchange(Sending):
         if self.response_done:
             return
         self._drop()
+        flags = self.flags_with(reason.flag)
         self.response_done = True
         if self.status:
-            self._count_flagged(self.status, reason.flag)
+            self._count_flagged(self.status, flags, reason.name)
             self.client.abort()
-            return
-        self.status = reason.status
-        self.keep = self._may_keep() and (self.request_done or self._may_discard())
-        reply = local_reply(reason, self._connection_line(), self.head.method != b"HEAD")
-        self.head_sent = len(reply)
-        self._count_flagged(reason.status, reason.flag)
-        self.client.outbox.write(self.client.transport, reply)
-        if self.request_done or not self.keep:
-            self.client.finished(self)
         else:
-            self.client.hold_body(False)
+            text = reason_text(reason)
+            self._reply(reason.status, reason_lines(reason), text, flags, reason.name)
+
+    def answer(self, answer: LocalAnswer) -> None:
+        """Answers as the policy says."""
+        self._drop()
+        self.response_done = True
+        lines = [b"%b: %b" % pair for pair in answer.headers]
+        flags = self.flags_with(NO_FLAG)
+        self._reply(answer.status, lines, answer.body, flags, DIRECT_RESPONSE)
 
     # From the client.
 
@@ -139,7 +124,7 @@ class Exchange(Sending):
         if not self.response_done:
             self.response_done = True
             self._drop()
-            self._count_flagged(self.status, "DC")
+            self._count_flagged(self.status, self.flags_with("DC"), CLIENT_GONE)
 
     def client_full(self, full: bool) -> None:
         """The client's write buffer is over its mark, or under it again."""
@@ -155,10 +140,12 @@ class Exchange(Sending):
         """When to be asked again; None: a time-out ended the exchange."""
         due = min(self._deadline, self.touched + IDLE_SECONDS)
         if now < due:
-            return due
+            return self._on_alarm_time(now, due)
         if self.response_done:  # a request that was answered before its end, which does not come
             self.client.close()
             return None
+        if self.upstream is not None and self.endpoint is not None:
+            self.cluster.note_failure(self.endpoint)
         self.refuse(self._deadline_reason if now >= self._deadline else IDLE_TIMEOUT)
         return None
 
@@ -176,9 +163,12 @@ class Exchange(Sending):
 
     def on_informational(self, head: ResponseHead) -> None:
         if self.head.minor:
+            self.informed = True
             self._out = [*self._out, informational_head(head)]
 
     def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
+        if self.screened and not self.passes(head, ended):
+            return
         client, client_head = self.client, self.head
         self.status = head.status
         self._response_keeps = head.keep_alive
@@ -193,7 +183,7 @@ class Exchange(Sending):
             data = b"".join([*self._out, data])
         if ended:
             client.outbox.write(client.transport, data)
-            self._complete(size)
+            self._complete(size, len(body))
         else:
             self.body_sent = len(body)
             self.head_sent = size - self.body_sent
@@ -210,12 +200,51 @@ class Exchange(Sending):
         if self._chunk_response:
             self._out.append(LAST_CHUNK)
         self.client.outbox.write(self.client.transport, self._out)
-        self._complete(self.head_sent + self.body_sent)
+        self._complete(self.head_sent + self.body_sent, self.body_sent)
 
     def on_flaw(self, detail: str) -> None:
+        if self.endpoint is not None:
+            self.cluster.note_failure(self.endpoint)
         self.refuse(UPSTREAM_PROTOCOL)
 
+    # From the other parts.
+
+    def limit(self, seconds: float, reason: Reason) -> None:
+        """Has the request answered with `reason` in `seconds`."""
+        self._deadline = self.client.limit(seconds)
+        self._deadline_reason = reason
+
     # Inside.
+
+    def _reply(
+        self, status: int, lines: list[bytes], text: bytes, flags: str, details: str
+    ) -> None:
+        """Counts and writes a whole answer of our own."""
+        self.status = status
+        self.keep = self._may_keep() and (self.request_done or self._may_discard())
+        if self._edit is not None:
+            lines = self._edit(lines)
+        has_body = self.head.method != b"HEAD"
+        reply = local_answer(status, lines, text, self._connection_line(), has_body)
+        self.head_sent = reply.index(_HEAD_END) + len(_HEAD_END)
+        self.body_sent = len(reply) - self.head_sent
+        self._count_flagged(status, flags, details)
+        self.client.outbox.write(self.client.transport, reply)
+        if self.request_done or not self.keep:
+            self.client.finished(self)
+        else:
+            self.client.hold_body(False)
+
+    def _on_alarm_time(self, now: float, due: float) -> float | None:
+        """As `on_time`, before the request's time is over."""
+        alarm = self._on_alarm
+        if alarm is None:
+            return due
+        if now < self._alarm:
+            return min(due, self._alarm)
+        self._on_alarm = None
+        alarm()  # which may end this exchange, or set another alarm
+        return None if self.response_done else min(due, self._alarm)
 
     def _frame(self, length: int) -> bytes:
         """The framing headers of a response that is not of the simplest kind."""
@@ -227,18 +256,24 @@ class Exchange(Sending):
             self.keep = False  # HTTP/1.0 knows no chunks: the end is the connection's
         return framing + self._connection_line()
 
-    def _complete(self, size: int) -> None:
-        """The response, `size` bytes, is on its way to the client, to its end."""
+    def _complete(self, size: int, body: int) -> None:
+        """The response is on its way to the client, `size` bytes, of which `body` are its body."""
         self.response_done = True
-        self.recorder.add(
-            self.status,
-            (monotonic() - self.started) * 1_000.0,
-            len(self.request) + self.body_received,
-            size,
-        )
+        milliseconds = (monotonic() - self.started) * 1_000.0
+        received, flags = len(self.request) + self.body_received, NO_FLAG
+        if self.marked:
+            self.settle()
+            flags = self.flags_with(NO_FLAG)
+            self.recorder.add_flagged(self.status, flags, milliseconds, received, size)
+        else:
+            self.recorder.add(self.status, milliseconds, received, size)
+        if self.client.log is not None:
+            self.client.log.ended(self, self.status, flags, VIA_UPSTREAM, body)
         endpoint, upstream = self.endpoint, self.upstream
         assert endpoint is not None and upstream is not None
         endpoint.active -= 1
+        if self.status >= 500 or endpoint.failing is not None:
+            self.cluster.note_answer(endpoint, self.status)
         self.endpoint = self.upstream = None
         upstream.let_go(self._response_keeps and self.request_done)
         self.client.finished(self)
@@ -248,12 +283,10 @@ class Exchange(Sending):
         if self._parked is not None:
             forget, self._parked = self._parked, None
             forget(self)
+        if self.marked or self._on_alarm is not None:
+            self.settle()
         self.drop()
         self._out = []
-
-    def _limit(self, seconds: float, reason: Reason) -> None:
-        self._deadline = self.client.limit(seconds)
-        self._deadline_reason = reason
 
     def _may_keep(self) -> bool:
         return self.head.keep_alive and not self.client.edge.draining
@@ -267,7 +300,7 @@ class Exchange(Sending):
             return CLOSE_LINE
         return b"" if self.head.minor else KEEP_ALIVE_LINE
 
-    def _count_flagged(self, status: int, flag: str) -> None:
+    def _count_flagged(self, status: int, flag: str, details: str) -> None:
         self.recorder.add_flagged(
             status,
             flag,
@@ -275,3 +308,5 @@ class Exchange(Sending):
             len(self.request or request_head(self.head, [])) + self.body_received,
             self.head_sent + self.body_sent,
         )
+        if self.client.log is not None:
+            self.client.log.ended(self, status, flag, details, self.body_sent)

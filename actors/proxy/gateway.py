@@ -46,10 +46,9 @@ class GatewayEdge(BaseEdge):
         added = [forwarded]
         self.tracer.complete(head, added)
         cluster = choice.cluster
-        assert cluster is not None
-        if cluster.mutual:
+        if cluster is not None and cluster.mutual:
             added.append(self.peer_line)
-        exchange.forward(cluster, choice.timeout, added)
+        exchange.forward(choice, added)
 
 
 def _take_forwarded(head: RequestHead, client: ClientConnection) -> bytes:

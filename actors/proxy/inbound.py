@@ -11,13 +11,14 @@ from typing import Final
 
 from tulle.actors.proxy import labels
 from tulle.actors.proxy.client import ClientConnection
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, only_choice
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.wire.request_head import PEER_HEADER
 from tulle.policies.config import Cluster as ClusterConfig
 from tulle.policies.decide.peers import DEFAULT, Mode
+from tulle.policies.decide.plan import NO_RETRY
 
 Identify = Callable[[asyncio.BaseTransport], str | None]
 
@@ -35,7 +36,7 @@ class InboundEdge(BaseEdge):
     ) -> None:
         super().__init__(around, "destination", port)
         self.mode: Mode = DEFAULT
-        self._app = app
+        self._choice = only_choice(app, NO_RETRY)
         self._identify = identify
         self._recorders: dict[tuple[str, bytes], Recorder] = {}
         self._aged: set[ClientConnection] = set()  # made under the certificate before this one
@@ -82,7 +83,7 @@ class InboundEdge(BaseEdge):
         forwarded = exchange.client.forwarded
         added = [forwarded] if forwarded else []
         self.tracer.complete(exchange.head, added)
-        exchange.forward(self._app, None, added, recorder)
+        exchange.forward(self._choice, added, recorder)
 
     def recorder_of(self, exchange: Exchange) -> Recorder:
         """The recorder of a peer and of what it calls itself; who proves nothing has no name."""

@@ -143,10 +143,9 @@ class OutboundEdge(BaseEdge):
         added: list[bytes] = []
         self.tracer.complete(head, added)
         cluster = choice.cluster
-        assert cluster is not None
-        if cluster.mutual:
+        if cluster is not None and cluster.mutual:
             added.append(self.peer_line)
-        exchange.forward(cluster, choice.timeout, added)
+        exchange.forward(choice, added)
 
     def _accepts(self, credential: bytes) -> bool:
         if hmac.compare_digest(credential, self._accepted):

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from tulle.actors.proxy import labels
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, only_choice
 from tulle.actors.proxy.edge import Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.pool import Dialer, Endpoint
@@ -99,7 +99,7 @@ class Passthrough:
             return
         added: list[bytes] = []
         self._around.tracer.complete(exchange.head, added)
-        exchange.forward(outcome, None, added)
+        exchange.forward(only_choice(outcome), added)
 
     async def _look_up(self, target: Target) -> None:
         outcome: Cluster | Reason = UNKNOWN_ADDRESS

@@ -8,9 +8,11 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
+from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.connect import Connector
 from tulle.actors.proxy.dial import Identify, MeshDialer, PlainDialer
@@ -19,12 +21,13 @@ from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
 from tulle.actors.proxy.inbound_tcp import InboundTcpEdge
+from tulle.actors.proxy.linefile import LineFile
 from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
 from tulle.actors.proxy.server_tls import ServerContexts
-from tulle.actors.proxy.spec import PortSpec, ProxySpec
+from tulle.actors.proxy.spec import PortSpec, ProxySpec, access_log_name
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.tunnel import Tunnels
@@ -75,7 +78,11 @@ class Plane:
         """`want_host`: asks for the outbound config of a host. The rest is injected by tests."""
         self.stats = Stats(mesh=spec.mesh, counting=spec.telemetry)
         self._spec = spec
-        self._around = Surroundings(spec, Wheel(loop), Outbox(loop), self.stats, Tracer())
+        self._lines = _lines(spec, loop)
+        access_log = AccessLog(self._lines, spec.access_log) if self._lines else None
+        self._around = Surroundings(
+            spec, Wheel(loop), Outbox(loop), self.stats, Tracer(), access_log=access_log
+        )
         self._identify = identify
         self._plain = PlainDialer()
         self._materials = Materials()
@@ -114,10 +121,11 @@ class Plane:
             if it.protocol != "tcp"
         }
         tcp = {
-            it.port: clusters[route.targets[0].cluster]
+            it.port: cluster
             for it in config.ports
             if it.protocol == "tcp"
             for route in it.routes[:1]
+            if (cluster := clusters[route.targets[0].cluster]).mutual
         }
         self._outbound.install(config.host, routes, tcp)
 
@@ -239,6 +247,9 @@ class Plane:
                 client.close()
             else:
                 client.abort()
+        if self._lines is not None:
+            await asyncio.sleep(0)  # the lines of those that were just closed
+            await self._lines.close()
         cut += len(left) - len(idle)
         return Drained(max(0, before - len(idle) - cut), len(idle), cut)
 
@@ -257,3 +268,10 @@ class Plane:
     def _inbound_tcp_edge(self, port: PortSpec) -> InboundTcpEdge:
         app = app_endpoint(port.app, self._plain, self._around)
         return InboundTcpEdge(self._around, app, self._plain, self._identify, port.service)
+
+
+def _lines(spec: ProxySpec, loop: asyncio.AbstractEventLoop) -> LineFile | None:
+    """Where the access log goes; nowhere without a folder for logs."""
+    if spec.access_log == "off" or not spec.log_folder:
+        return None
+    return LineFile(Path(spec.log_folder) / f"{access_log_name(spec.id)}.log", loop)

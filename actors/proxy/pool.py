@@ -8,6 +8,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tulle.actors.proxy.stats import Recorder
@@ -17,6 +18,7 @@ from tulle.policies.reasons import (
     CONNECT_FAILED,
     CONNECT_TIMEOUT,
     IDENTITY_REFUSED,
+    PENDING_OVERFLOW,
     Reason,
 )
 
@@ -47,8 +49,20 @@ class Dialer(Protocol):
     def __call__(self, endpoint: "Endpoint") -> Awaitable[UpstreamConnection]: ...
 
 
+@dataclass(slots=True)
+class Failing:
+    """Failures in a row: 5xx answers, of these gateway errors, and local ones (no answer)."""
+
+    server: int = 0
+    gateway: int = 0
+    local: int = 0
+
+
 class Endpoint:
-    """One address, with its connections. `accounts`: the SPIFFE ids that may answer there."""
+    """One address, with its connections. `accounts`: the SPIFFE ids that may answer there.
+
+    `failing` counts failures in a row; None while there are none. `overflow`: why `wait` says no.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -62,12 +76,15 @@ class Endpoint:
         "address",
         "connect_seconds",
         "epoch",
+        "failing",
         "host",
         "idle",
         "idle_seconds",
         "port",
         "recorder",
     )
+
+    overflow: Reason = PENDING_OVERFLOW
 
     def __init__(
         self,
@@ -90,6 +107,7 @@ class Endpoint:
         self.idle_seconds = idle_seconds
         self.connect_seconds = connect_seconds
         self.epoch = 0  # connections of an earlier one carry no further request
+        self.failing: Failing | None = None
         self.active = 0  # requests under way, or waiting for a connection
         self._dial = dial
         self._wheel = wheel
@@ -103,9 +121,7 @@ class Endpoint:
         if len(self._connecting) >= CONNECTING_LIMIT:
             return False
         self._waiters[waiter] = None
-        task = asyncio.get_running_loop().create_task(self._connect())
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        self._dial_soon()
         return True
 
     def forget(self, waiter: Waiter) -> None:
@@ -117,10 +133,8 @@ class Endpoint:
         outdated = upstream.epoch != self.epoch or upstream.generation != self._dial.generation
         if self._retired or outdated:
             upstream.transport.close()
-        elif self._waiters:
-            waiter = next(iter(self._waiters))
-            del self._waiters[waiter]
-            waiter.connected(upstream)
+        elif self._waiters and self._give(upstream):
+            pass
         elif len(self.idle) >= IDLE_LIMIT:
             upstream.transport.close()
         else:
@@ -128,6 +142,10 @@ class Endpoint:
             self.idle.append(upstream)
             if upstream.slot == NOT_ARMED:
                 self._wheel.arm(upstream, self._wheel.now + self.idle_seconds)
+
+    def closed(self, upstream: UpstreamConnection) -> None:
+        """A connection is closed; said once."""
+        self.lost(upstream)
 
     def lost(self, upstream: UpstreamConnection) -> None:
         """A connection that carries no more requests; may be said twice."""
@@ -157,7 +175,9 @@ class Endpoint:
         upstream = None
         try:
             async with asyncio.timeout(self.connect_seconds):
-                upstream = await self._dial(self)
+                dialled = await self._dial(self)
+            if not dialled.transport.is_closing():  # by the peer, since it was made
+                upstream = dialled
         except TimeoutError:
             failure = CONNECT_TIMEOUT
         except (IdentityRefused, ssl.SSLCertVerificationError) as error:
@@ -166,13 +186,36 @@ class Endpoint:
         except (ssl.SSLError, OSError):
             pass
         finally:
-            waiter = next(iter(self._waiters), None)
-            if waiter is not None:
-                del self._waiters[waiter]
             if upstream is None:
-                if waiter is not None:
-                    waiter.connect_failed(failure)
-            elif waiter is not None:
-                waiter.connected(upstream)
+                self._dial_failed(failure)
             else:
-                self.take_back(upstream)
+                self._dialled(upstream)
+
+    def _dial_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def _dialled(self, upstream: UpstreamConnection) -> None:
+        upstream.joined = True
+        if not self._give(upstream):
+            self.take_back(upstream)
+
+    def _dial_failed(self, reason: Reason) -> None:
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.connect_failed(reason)
+
+    def _give(self, upstream: UpstreamConnection) -> bool:
+        """Gives a connection to who waits longest; False: nobody does."""
+        waiter = self._next_waiter()
+        if waiter is None:
+            return False
+        waiter.connected(upstream)
+        return True
+
+    def _next_waiter(self) -> Waiter | None:
+        waiter = next(iter(self._waiters), None)
+        if waiter is not None:
+            del self._waiters[waiter]
+        return waiter

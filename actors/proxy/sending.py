@@ -1,6 +1,7 @@
-"""The way of a request to an endpoint: picked, waited for, written, tried again elsewhere.
+"""The way of a request to an endpoint: picked, waited for, written, and kept to be written again.
 
-One half of an `Exchange`; the other, the answer and the client, is in exchange.py.
+The lowest part of an `Exchange`. Above it: trying.py (what happens when that fails), routed.py
+(what a route asks for besides), exchange.py (the answer and the client).
 """
 
 from abc import ABC, abstractmethod
@@ -13,16 +14,14 @@ from tulle.actors.proxy.upstream import UpstreamConnection
 from tulle.actors.proxy.wire.body import CHUNKED, LAST_CHUNK, chunk_head
 from tulle.actors.proxy.wire.request_head import RequestHead
 from tulle.actors.proxy.wire.response_head import ResponseHead
-from tulle.policies.reasons import PENDING_OVERFLOW, UPSTREAM_RESET, Reason
+from tulle.policies.decide.route import Choice
+from tulle.policies.reasons import Reason
 
 if TYPE_CHECKING:
     from tulle.actors.proxy.client import ClientConnection
 
-ENDPOINTS_TRIED: Final = 3
-RETRIES: Final = 2  # on another connection, when an idle one turned out to be closed
+KEPT_BYTES: Final = 65_536  # of a request's body as it goes upstream, to send it once more
 
-# What may be sent twice (RFC 9110, 9.2.2).
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 _CRLF: Final = b"\r\n"
 
 
@@ -31,6 +30,7 @@ class Sending(ABC):
 
     __slots__ = (
         "__dict__",  # for what only few requests need; its first values are in the class
+        "choice",
         "client",
         "cluster",
         "endpoint",
@@ -41,13 +41,14 @@ class Sending(ABC):
         "upstream",
     )
 
+    choice: Choice[Cluster]
     cluster: Cluster
 
     body_received = 0  # bytes of the request's body
     answered = False  # a byte of a response came, and it was not all
     _pending: list[bytes] = []  # noqa: RUF012 - not yet written; never changed here
-    _sent_body = False
-    _retries = 0
+    _kept: list[bytes] | None = None  # what was written of the body; None: not all of it is here
+    _kept_bytes = 0
     _tried: tuple[Endpoint, ...] = ()
     _later = False  # it is not sent in the very read that brought it
 
@@ -61,12 +62,22 @@ class Sending(ABC):
         if head.length:
             self.request_done = False
             self._pending = []
+            if head.length <= KEPT_BYTES:
+                self._kept = []
         else:
             self.request_done = True
 
     @abstractmethod
     def refuse(self, reason: Reason) -> None:
         """Answers locally."""
+
+    @abstractmethod
+    def connect_failed(self, reason: Reason) -> None:
+        """The endpoint has no connection for this request."""
+
+    @abstractmethod
+    def upstream_lost(self) -> None:
+        """The connection ended before the response did."""
 
     # As the sink of the upstream's reader.
 
@@ -105,8 +116,8 @@ class Sending(ABC):
             self.hold_body()
         elif self._pending:
             pending, self._pending = self._pending, []
-            if len(pending) > 1 or pending[0] is not self.request:
-                self._sent_body = True
+            if self._kept is not None:
+                self._keep(pending)
             self.client.outbox.write(upstream.transport, pending)
 
     def hold_body(self) -> None:
@@ -124,33 +135,13 @@ class Sending(ABC):
         """A connection for this request."""
         self._send(upstream)
 
-    def connect_failed(self, reason: Reason) -> None:
-        """No connection to this endpoint: tries another one."""
-        endpoint = self.endpoint
-        assert endpoint is not None
-        endpoint.active -= 1
-        self.endpoint = None
-        self._tried += (endpoint,)
-        if len(self._tried) >= ENDPOINTS_TRIED or not self.send():
-            self.refuse(reason)
-
     # From the upstream connection.
-
-    def upstream_lost(self) -> None:
-        """The connection ended before the response did."""
-        upstream, self.upstream = self.upstream, None
-        assert upstream is not None
-        if self._may_retry(upstream):
-            self._retries += 1
-            self._wait()
-        else:
-            self.refuse(UPSTREAM_RESET)
 
     def upstream_full(self, full: bool) -> None:
         """The upstream's write buffer is over its mark, or under it again."""
         self.client.hold_body(full)
 
-    # From the other half.
+    # From the other parts.
 
     def send(self) -> bool:
         """Sends to an endpoint that was not tried yet; False when there is none."""
@@ -164,29 +155,53 @@ class Sending(ABC):
         if endpoint.idle:
             self._send(endpoint.idle.pop())
         else:
-            self._wait()
+            self.wait()
         return True
 
-    def drop(self) -> None:
-        """Frees endpoint and connection; nothing more is sent."""
-        upstream, endpoint = self.upstream, self.endpoint
-        self.upstream = self.endpoint = None
-        if endpoint is not None:
-            endpoint.active -= 1
-            endpoint.forget(self)
-        if upstream is not None:
-            upstream.let_go(keep=False)
-        self._pending = []
-
-    # Inside.
-
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Waits for a connection of the endpoint."""
         assert self.endpoint is not None
         if self.endpoint.wait(self):
             self._later = True
             self.hold_body()
         else:
-            self.refuse(PENDING_OVERFLOW)
+            self.refuse(self.endpoint.overflow)
+
+    @property
+    def asked(self) -> Endpoint | None:
+        """Who is asked, or was last."""
+        return self.endpoint or (self._tried[-1] if self._tried else None)
+
+    @property
+    def whole(self) -> bool:
+        """All of the request that was written is still here."""
+        return not self.head.length or self._kept is not None
+
+    def rewind(self) -> None:
+        """What was written of the body is pending again. Without effect if it is not `whole`."""
+        if self._kept:
+            self._pending = [*self._kept, *self._pending]
+            self._kept = []
+            self._kept_bytes = 0
+
+    def leave(self) -> None:
+        """Frees endpoint and connection, which both are done for this try."""
+        upstream, endpoint = self.upstream, self.endpoint
+        self.upstream = self.endpoint = None
+        if endpoint is not None:
+            endpoint.active -= 1
+            endpoint.forget(self)
+            self._tried += (endpoint,)
+        if upstream is not None:
+            upstream.let_go(keep=False)
+
+    def drop(self) -> None:
+        """Frees endpoint and connection; nothing more is sent."""
+        self.leave()
+        self._pending = []
+        self._kept = None
+
+    # Inside.
 
     def _send(self, upstream: UpstreamConnection) -> None:
         self.upstream = upstream
@@ -203,12 +218,12 @@ class Sending(ABC):
             self.flush_request()
             self.client.hold_body(False)
 
-    def _may_retry(self, upstream: UpstreamConnection) -> bool:
-        # An idle connection may be closed by its server at the moment that it is used.
-        return (
-            upstream.reused
-            and self._retries < RETRIES
-            and not self.answered
-            and not self._sent_body
-            and self.head.method in _IDEMPOTENT
-        )
+    def _keep(self, written: list[bytes]) -> None:
+        """Remembers what is written of the body, as long as it is small."""
+        assert self._kept is not None
+        pieces = written[1:] if written[0] is self.request else written
+        self._kept_bytes += sum(map(len, pieces))
+        if self._kept_bytes > KEPT_BYTES:
+            self._kept = None
+        else:
+            self._kept += pieces

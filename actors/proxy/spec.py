@@ -4,14 +4,20 @@ Made by the supervisor (actors.supervisor), read by actors.proxy.actor.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 AccessLogForm = Literal["off", "text", "json"]
+ACCESS_LOG_FORMS: Final[tuple[AccessLogForm, ...]] = ("off", "text", "json")
 
 
 def actor_name(proxy: str) -> str:
     """The name of a proxy's actor, and of its log."""
     return f"tulle-proxy-{proxy}"
+
+
+def access_log_name(proxy: str) -> str:
+    """The name of a proxy's access log."""
+    return f"access-{proxy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class ProxySpec:
     account: str
     service: str
     nats_url: str
-    nats_credentials: str  # path of the role's credentials file
+    nats_credentials: str  # path of its own user's credentials file
     holder: str
     folder: str
     ticket: str

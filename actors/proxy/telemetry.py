@@ -4,6 +4,8 @@ Series that changed; all of them at first, on request, after a break, and every 
 seconds, which repairs what was lost on the way.
 """
 
+import asyncio
+import contextlib
 import logging
 from typing import Final
 
@@ -16,6 +18,8 @@ from tulle.bus.subjects import Subjects
 
 FULL_EVERY: Final = 30.0
 SHARD: Final = "0"
+LAST_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.1
 BATCH: Final = 2000
 """Series in one message at most."""
 
@@ -34,7 +38,7 @@ class TelemetrySender:
         started: float,
     ) -> None:
         self._connection = connection
-        self._subject = subjects.telemetry(SHARD)
+        self._subject = subjects.telemetry(SHARD, proxy)
         self._stats = stats
         self._proxy = proxy
         self._started = started
@@ -44,7 +48,21 @@ class TelemetrySender:
         """The next `send` sends all."""
         self._full_due = 0.0
 
-    async def send(self, now: float) -> None:
+    async def last_words(self, now: float) -> None:
+        """Sends all, for the last time, and returns when NATS has it; `LAST_SECONDS` at most."""
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                while True:
+                    self.want_all()
+                    await self.send(now, last=True)
+                    with contextlib.suppress(BusError):
+                        await self._connection.flush()
+                        return
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            log.warning("what was counted last is lost: nobody took it")
+
+    async def send(self, now: float, *, last: bool = False) -> None:
         """Sends what is due at monotonic time `now`; what fails is sent in full later."""
         full = now >= self._full_due
         series = self._stats.snapshot(changed_only=not full)
@@ -57,6 +75,7 @@ class TelemetrySender:
                     proxy=self._proxy,
                     started=self._started,
                     full=full,
+                    last=last,
                     series=series[start : start + BATCH],
                 )
                 await self._connection.publish(self._subject, codec.encode(batch))

@@ -22,8 +22,10 @@ class UpstreamConnection(asyncio.Protocol):
         "exchange",
         "generation",
         "idle_since",
+        "joined",
         "reader",
         "reused",
+        "served",
         "slot",
         "transport",
         "turn",
@@ -40,6 +42,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.turn = -1  # of the outbox, in which the exchange's request was written
         self.reader = ResponseReader()
         self.reused = False
+        self.served = 0  # requests, where they are limited
+        self.joined = False  # it was given to its endpoint
         self.idle_since = 0.0
         self.slot = NOT_ARMED
         self.writing_paused = False
@@ -101,7 +105,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.endpoint.lost(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.endpoint.lost(self)
+        self.endpoint.closed(self)
         exchange = self.exchange
         if exchange is None:
             return

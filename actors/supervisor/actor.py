@@ -1,12 +1,14 @@
 """The supervisor as an actor: connects, follows or leads, and hands what it hears to its `Term`.
 
-Serves api.workload.*, api.mesh.{services,workloads,scale}, lease.* and the heartbeat of the
-registry. While it does not lead it answers nobody: the one that leads does.
+Serves api.workload.*, api.credential.*, api.mesh.{services,workloads,scale}, lease.* and the
+heartbeat of registry and credentials. While it does not lead it answers nobody: the one that leads
+does.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from tulle.actors import logs
 from tulle.actors.authority.disk import load_ticket_key
@@ -19,13 +21,18 @@ from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.machine import Connected, Disconnected, Event
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.term import Buckets, Term
+from tulle.actors.supervisor.users import Users
 from tulle.actors.terms import Terms
 from tulle.bus.codec import decode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
+from tulle.bus.issuer import Issuer
 from tulle.bus.jetstream import existing_store, open_store
 from tulle.bus.messages import (
     Answer,
+    CredentialAddRequest,
+    CredentialDeleteRequest,
+    CredentialListRequest,
     Lease,
     MeshRequest,
     ProxyStatus,
@@ -68,6 +75,9 @@ class SupervisorActor:
     async def _live(self) -> None:
         ticket_key = await asyncio.to_thread(load_ticket_key, self._spec.authority_folder)
         specs = ProxySpecs(self._spec, ticket_key)
+        keys_folder = Path(self._spec.nats_keys)
+        issuer = await asyncio.to_thread(Issuer.load, keys_folder)
+        users = Users(issuer, keys_folder, self._subjects)
         async with await connect_for_ever(self._spec) as connection:
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
@@ -75,7 +85,7 @@ class SupervisorActor:
             server = Server(connection, self._subjects)
 
             def new_term() -> Term:
-                return Term(connection, buckets, leader, self._launcher, specs)
+                return Term(connection, buckets, leader, self._launcher, specs, users)
 
             try:
                 await self._subscribe(connection, server)
@@ -110,6 +120,7 @@ class SupervisorActor:
                 return Buckets(
                     await open_store(connection, self._subjects, Bucket.REGISTRY),
                     await open_store(connection, self._subjects, Bucket.DESIRED),
+                    await open_store(connection, self._subjects, Bucket.CREDENTIALS),
                     existing_store(connection, self._subjects, Bucket.POLICIES),
                 )
             except BusError as error:
@@ -127,6 +138,12 @@ class SupervisorActor:
             "stop": endpoint(StopRequest, self._stop),
         }
         await server.serve(subjects.api_workload_all, by_verb(workload))
+        credential = {
+            "add": endpoint(CredentialAddRequest, self._add_credential),
+            "delete": endpoint(CredentialDeleteRequest, self._delete_credential),
+            "list": endpoint(CredentialListRequest, self._list_credentials),
+        }
+        await server.serve(subjects.api_credential_all, by_verb(credential))
         await server.serve(subjects.api_mesh("scale"), endpoint(ScaleRequest, self._scale))
         listing = endpoint(MeshRequest, self._list)
         await server.serve(subjects.api_mesh("services"), listing)
@@ -143,8 +160,9 @@ class SupervisorActor:
             _LOG.warning("a lease can't be read: subject=%s error=%s", message.subject, error)
             return
         # Permissions guard the subject, so that is whose lease it is.
-        if self._term is not None and message.subject == self._subjects.lease(lease.workload):
-            self._term.leased(lease)
+        namespace, account, workload = self._subjects.parse(message.subject).parts
+        if self._term is not None and workload == lease.workload:
+            self._term.leased(namespace, account, lease)
 
     async def _on_status(self, message: Message) -> None:
         try:
@@ -175,6 +193,25 @@ class SupervisorActor:
         if (term := self._term) is None:
             return None
         return await self._answers.once(request.id, lambda: term.pools.scale(request))
+
+    async def _add_credential(
+        self, parts: tuple[str, ...], request: CredentialAddRequest
+    ) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.credentials.add(request))
+
+    async def _delete_credential(
+        self, parts: tuple[str, ...], request: CredentialDeleteRequest
+    ) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.credentials.delete(request))
+
+    async def _list_credentials(
+        self, parts: tuple[str, ...], request: CredentialListRequest
+    ) -> Answer | None:
+        return self._term.credentials.list(request.id) if self._term is not None else None
 
     async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
         if (term := self._term) is None:

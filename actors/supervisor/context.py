@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tulle.actors import logs
-from tulle.actors.proxy.spec import actor_name
-from tulle.actors.supervisor.launcher import Launcher
+from tulle.actors.proxy.spec import ProxySpec, access_log_name, actor_name
+from tulle.actors.supervisor.launcher import Launcher, LaunchFailed
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.proxies import Proxies
 from tulle.actors.supervisor.records import LETTERS, SUFFIX_LENGTH
 from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.actors.supervisor.users import Users
 from tulle.bus.messages import DesiredWorkload, PoolRecord, ServiceRecord
 
 KEPT_LOGS: Final = 100
@@ -89,14 +90,23 @@ class Context:
     pools: Ledger[PoolRecord]
     launcher: Launcher
     specs: ProxySpecs
+    users: Users
     reports: Reports = field(default_factory=Reports)
     background: Background = field(default_factory=Background)
     suffix: Callable[[], str] = random_suffix
     clock: Callable[[], float] = time.monotonic
     unix_time: Callable[[], float] = time.time
 
+    async def launch(self, spec: ProxySpec) -> None:
+        """Starts a proxy with a NATS user of its own. Raises `LaunchFailed`."""
+        try:
+            await asyncio.to_thread(self.users.write, spec)
+        except OSError as error:
+            raise LaunchFailed(spec.id, f"its NATS user can't be written: {error}") from error
+        await self.launcher.start(spec)
+
     async def clear_away(self, proxy: str) -> None:
-        """A proxy that has ended for good: its reports and its folder, key included, go.
+        """A proxy that has ended for good: its reports and its folder, keys included, go.
 
         Its log stays for who asks why it ended, until those of `KEPT_LOGS` others are newer.
         """
@@ -104,7 +114,9 @@ class Context:
         control = self.specs.control
         await asyncio.to_thread(shutil.rmtree, control.proxy_folder(proxy), ignore_errors=True)
         if control.log_folder:
-            living = {actor_name(one.id) for one in self.workloads.all()}
-            living |= {actor_name(one) for pool in self.pools.all() for one in pool.members}
+            living = {one.id for one in self.workloads.all()}
+            living |= {one for pool in self.pools.all() for one in pool.members}
             folder = Path(control.log_folder)
-            await asyncio.to_thread(logs.remove_old, folder, actor_name(""), living, KEPT_LOGS)
+            for name in (actor_name, access_log_name):
+                kept = {name(one) for one in living}
+                await asyncio.to_thread(logs.remove_old, folder, name(""), kept, KEPT_LOGS)

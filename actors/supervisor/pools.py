@@ -105,7 +105,7 @@ class Pools:
     async def _launch(self, pool: PoolRecord, member: str) -> ProblemRecord | None:
         now = self._context.unix_time()
         try:
-            await self._context.launcher.start(self._context.specs.gateway(pool, member, now))
+            await self._context.launch(self._context.specs.gateway(pool, member, now))
         except LaunchFailed as error:
             return problem("not-started", "", str(error))
         return None

@@ -8,8 +8,9 @@ from tulle.actors.control import ControlSpec
 from tulle.actors.proxy.spec import PortSpec, ProxySpec
 from tulle.actors.supervisor.records import workload_labels
 from tulle.bus.messages import DesiredWorkload, PoolRecord
+from tulle.bus.permissions import ROOT_NAMESPACE
 
-GATEWAY_NAMESPACE: Final = "istio-system"
+GATEWAY_NAMESPACE: Final = ROOT_NAMESPACE
 GATEWAY_ACCOUNT: Final = "istio-ingressgateway"
 
 
@@ -32,7 +33,7 @@ class ProxySpecs:
             account=desired.account,
             service=request.service,
             nats_url=control.nats_url,
-            nats_credentials=control.proxy_credentials,
+            nats_credentials=control.proxy_user(desired.id),
             holder=request.holder,
             folder=control.proxy_folder(desired.id),
             ticket=self._ticket(desired.id, desired.namespace, desired.account, now),
@@ -60,7 +61,7 @@ class ProxySpecs:
             account=GATEWAY_ACCOUNT,
             service=pool.name,
             nats_url=control.nats_url,
-            nats_credentials=control.proxy_credentials,
+            nats_credentials=control.proxy_user(member),
             holder=control.holder,
             folder=control.proxy_folder(member),
             ticket=self._ticket(member, GATEWAY_NAMESPACE, GATEWAY_ACCOUNT, now),

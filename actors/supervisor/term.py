@@ -6,22 +6,26 @@ decides on what the store says and on nothing else.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from tulle.actors.leadership import Leader
 from tulle.actors.recent import RecentChanges
 from tulle.actors.supervisor.context import Context
+from tulle.actors.supervisor.credentials import Credentials
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.machine import Event, Leased, Leaves, Reported, Ticked
 from tulle.actors.supervisor.pools import Pools
 from tulle.actors.supervisor.specs import ProxySpecs
+from tulle.actors.supervisor.users import Users
 from tulle.actors.supervisor.workloads import Workloads
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError
 from tulle.bus.messages import (
+    CredentialRecord,
     DesiredWorkload,
     Heartbeat,
     Lease,
@@ -33,6 +37,8 @@ from tulle.bus.store import Store
 from tulle.bus.subjects import Subjects
 
 TICK_SECONDS: Final = 1.0
+RepairedBucket = Literal["registry", "credentials"]
+"""Of which proxies hold keys; the heartbeat says which of them changed."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,11 +49,12 @@ class Buckets:
 
     registry: Store
     desired: Store
+    credentials: Store
     policies: Store
 
 
 class Term:
-    """`run` until deposed; meanwhile `workloads`, `pools` and `services` carry requests out."""
+    """`run` until deposed; meanwhile the public attributes carry requests out."""
 
     def __init__(
         self,
@@ -56,30 +63,48 @@ class Term:
         leader: Leader,
         launcher: Launcher,
         specs: ProxySpecs,
+        users: Users,
     ) -> None:
         self._connection = connection
         self._policies = buckets.policies
-        self._recent = RecentChanges()
+        self._recent: dict[RepairedBucket, RecentChanges] = {
+            "registry": RecentChanges(),
+            "credentials": RecentChanges(),
+        }
         self._subjects = Subjects(specs.control.mesh)
         self._name = specs.control.name
         self._epoch = ""
         desired = buckets.desired
         self._context = Context(
-            Ledger(buckets.registry, ServiceRecord, "service", leader.commit, self._changed),
+            Ledger(
+                buckets.registry, ServiceRecord, "service", leader.commit, self._changed("registry")
+            ),
             Ledger(desired, DesiredWorkload, "workload", desired.put_all),
             Ledger(desired, PoolRecord, "pool", desired.put_all),
             launcher,
             specs,
+            users,
         )
         self.services = self._context.services
         self.workloads = Workloads(self._context)
         self.pools = Pools(self._context)
+        self.credentials = Credentials(
+            Ledger(
+                buckets.credentials,
+                CredentialRecord,
+                "credential",
+                buckets.credentials.put_all,
+                self._changed("credentials"),
+            ),
+            self._context.unix_time,
+        )
 
     async def begin(self) -> None:
         """Reads all records and takes over what they say. Raises `BusError`."""
         await self._context.services.load()
         await self._context.workloads.load()
         await self._context.pools.load()
+        await self.credentials.load()
         await self.workloads.recover()
         await self.pools.recover()
 
@@ -99,9 +124,10 @@ class Term:
         """Something happened to the supervisor itself."""
         self.workloads.feed(event)
 
-    def leased(self, lease: Lease) -> None:
-        """lease.<workload> came."""
-        self.feed(Leased(lease.workload, lease.state))
+    def leased(self, namespace: str, account: str, lease: Lease) -> None:
+        """lease.<ns>.<account>.<workload> came; one of another account's workload is ignored."""
+        if self.workloads.owner(lease.workload) == (namespace, account):
+            self.feed(Leased(lease.workload, lease.state))
 
     def reported(self, status: ProxyStatus) -> None:
         """status.proxy.<id> came."""
@@ -112,19 +138,20 @@ class Term:
             leaves = status.state == "draining"
             self.feed(Leaves(status.id) if leaves else Reported(status.id))
 
-    def _changed(self, key: str, revision: int) -> None:
-        self._recent.add({key: revision}, self._context.clock())
+    def _changed(self, bucket: RepairedBucket) -> Callable[[str, int], None]:
+        recent = self._recent[bucket]
+        return lambda key, revision: recent.add({key: revision}, self._context.clock())
 
     async def _beat(self) -> None:
         try:
             self._epoch = self._epoch or await self._read_epoch()
-            beat = Heartbeat(
-                bucket="registry",
-                epoch=self._epoch,
-                leader=self._name,
-                changed=self._recent.newest(self._context.clock()),
-            )
-            if self._epoch:
+            for bucket, recent in self._recent.items() if self._epoch else ():
+                beat = Heartbeat(
+                    bucket=bucket,
+                    epoch=self._epoch,
+                    leader=self._name,
+                    changed=recent.newest(self._context.clock()),
+                )
                 await self._connection.publish(self._subjects.heartbeat(), codec.encode(beat))
         except BusError as error:
             _LOG.warning("no heartbeat: %s", error)

@@ -61,6 +61,11 @@ class Workloads:
         for id in sorted(desired.keys() & recorded):
             self._context.background.run(self._launch_at_last(desired[id]))
 
+    def owner(self, workload: str) -> tuple[str, str] | None:
+        """Namespace and service account of a workload; None: it is not known."""
+        desired = self._context.workloads.get(keys.workload(workload))
+        return (desired.namespace, desired.account) if desired is not None else None
+
     def feed(self, event: Event) -> None:
         """Tells the machine; its effects are performed in the background."""
         for effect in self._machine.handle(event, self._context.clock()):
@@ -83,18 +88,17 @@ class Workloads:
 
     async def stop(self, namespace: str, account: str, request: StopRequest) -> Answer:
         """api.workload.stop; a workload that is not known has stopped already."""
-        desired = self._context.workloads.get(keys.workload(request.workload))
-        if desired is None:
+        workload, owner = request.workload, self.owner(request.workload)
+        if owner is None:
             return Answer(id=request.id, ok=True)
-        if (desired.namespace, desired.account) != (namespace, account):
-            owner = f"{desired.namespace}/{desired.account}"
-            message = f"workload {desired.id} is of {owner}, not of {namespace}/{account}"
+        if owner != (namespace, account):
+            message = f"workload {workload} is of {'/'.join(owner)}, not of {namespace}/{account}"
             found = problem("not-yours", "workload", message)
             return Answer(id=request.id, ok=False, problems=[found])
         if request.phase == "gone":
-            await self.forget(desired.id)
+            await self.forget(workload)
             return Answer(id=request.id, ok=True)
-        return Answer(id=request.id, ok=True, pending=await self._deregister(desired.id))
+        return Answer(id=request.id, ok=True, pending=await self._deregister(workload))
 
     async def forget(self, id: str) -> None:
         """The workload leaves the registry and what is desired; its proxy and folder go."""
@@ -185,7 +189,7 @@ class Workloads:
 
     async def _launch(self, desired: DesiredWorkload, node: str) -> None:
         now = self._context.unix_time()
-        await self._context.launcher.start(self._context.specs.sidecar(desired, node, now))
+        await self._context.launch(self._context.specs.sidecar(desired, node, now))
 
     async def _launch_at_last(self, desired: DesiredWorkload) -> None:
         """Starts a sidecar again, trying until it does or the workload is no more."""

@@ -1,14 +1,17 @@
 """A telemetry collector as an actor: hears all proxies, serves `/metrics` and `/healthz` over HTTP.
 
 `totals.py` sums, `exposition.py` makes the text. A new collector asks all proxies for everything,
-so that a restart needs nobody. The HTTP socket is the watcher's, lent by its holder.
+so that a restart needs nobody; what proxies that are gone had counted it has from its folder. The
+HTTP socket is the watcher's, lent by its holder.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -22,6 +25,7 @@ from tulle.actors.control import ControlSpec
 from tulle.actors.holding.client import HolderClient, ListenRefused
 from tulle.actors.lives import Lives
 from tulle.actors.serving import connect_for_ever
+from tulle.actors.telemetry import remembered
 from tulle.actors.telemetry.exposition import render
 from tulle.actors.telemetry.totals import Totals
 from tulle.bus import codec
@@ -35,6 +39,10 @@ DOOR: Final = "http"
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 RETRY_SECONDS: Final = 1.0
 TICK_SECONDS: Final = 5.0
+SAVE_SECONDS: Final = 2.0
+SAVE_PAUSE: Final = 20
+"""Times as long as saving took, it is not done again: a twentieth of a core at most."""
+FOLDER: Final = "telemetry"  # in the mesh's
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +54,10 @@ class CollectorActor:
         logs.start(spec.name, spec.log_folder, as_json=spec.json_logs)
         self._spec = spec
         self._subjects = Subjects(spec.mesh)
+        self._folder = Path(spec.home) / FOLDER
         self._totals = Totals()
+        self._restored = False
+        self._save_at_once = asyncio.Event()
         self._connection: Connection | None = None
         self._lives = Lives(spec.name, self._live)
 
@@ -59,12 +70,18 @@ class CollectorActor:
         await self._lives.stop()
 
     async def _live(self) -> None:
+        if not self._restored:
+            self._totals.restore(await asyncio.to_thread(remembered.load, self._folder))
+            self._restored = True
         self._connection = await connect_for_ever(self._spec)
         try:
             await self._connection.subscribe(self._subjects.telemetry_all, self._on_batch)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._ask_all())
+                ask = partial(_start, tasks, self._ask_all)
+                self._connection.on_reconnect(ask)  # proxies may have been back before us
+                ask()
                 tasks.create_task(self._tick())
+                tasks.create_task(self._save_for_ever())
                 tasks.create_task(self._serve_for_ever())
         finally:
             await self._connection.close()
@@ -88,9 +105,37 @@ class CollectorActor:
 
     async def _on_batch(self, message: Message) -> None:
         try:
-            self._totals.add(codec.decode(TelemetryBatch, message.data))
+            batch = codec.decode(TelemetryBatch, message.data)
         except Undecodable as error:
             log.warning("telemetry can't be read: subject=%s error=%s", message.subject, error)
+            return
+        # Permissions guard the subject, so that is whose figures they are.
+        if self._subjects.parse(message.subject).parts[1] != batch.proxy:
+            log.warning("telemetry of another: subject=%s proxy=%s", message.subject, batch.proxy)
+            return
+        self._totals.add(batch)
+        if batch.last:
+            self._save_at_once.set()
+
+    async def _save_for_ever(self) -> None:
+        """Remembers what changed: now and then, and at once when a proxy ends."""
+        saved = self._totals.changes
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_SECONDS):
+                    await self._save_at_once.wait()
+            self._save_at_once.clear()
+            if self._totals.changes != saved:
+                saved = self._totals.changes
+                await self._save()
+
+    async def _save(self) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            await asyncio.to_thread(remembered.save, self._folder, self._totals.remember())
+        except OSError as error:
+            log.warning("what was counted is not saved: folder=%s error=%s", self._folder, error)
+        await asyncio.sleep((asyncio.get_running_loop().time() - began) * SAVE_PAUSE)
 
     # HTTP.
 
@@ -157,6 +202,10 @@ async def _end(server: uvicorn.Server, serving: asyncio.Task[None], sock: socket
     await asyncio.wait([serving], timeout=2.0)
     serving.cancel()
     sock.close()
+
+
+def _start(tasks: asyncio.TaskGroup, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    tasks.create_task(work())
 
 
 async def _no_commands(command: str) -> None:

@@ -1,11 +1,12 @@
 """What all proxies counted, summed: absolute values per life of a proxy in, sums over all out.
 
 Pure. A proxy's life is (id, start time); its batches carry absolute values, so a lost one is
-repaired by a later one and twice is harmless. A life that has ended stays in the sums, which
-therefore never fall while this collector lives.
+repaired by a later one, twice is harmless, and so is an old one that comes late. A life that has
+ended stays in the sums, which therefore never fall; `remember` and `restore` carry them over a
+restart of the collector (remembered.py).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tulle.actors.proxy.cells import REQUESTS
@@ -18,6 +19,9 @@ ENDED_AFTER = 3600.0
 
 Proxies send all of it every 30 s. One that comes back after that long would be counted twice.
 """
+
+ENDED = ""
+"""What lives that have ended are called together, where they are remembered."""
 
 REQUESTS_OF_PROXY = "tulle_requests_total"
 
@@ -61,6 +65,7 @@ class Totals:
         self._clock = 0.0  # seconds in which somebody was heard: silence of all is the bus's
         self._anybody = False
         self._time: float | None = None
+        self.changes = 0  # rises with each batch that is taken
 
     @property
     def proxies(self) -> int:
@@ -79,6 +84,7 @@ class Totals:
         if life is None:
             life = self._lives[batch.proxy] = Life(batch.started, self._clock)
         life.heard = self._clock
+        self.changes += 1
         for series in batch.series:
             self._set(life, series)
 
@@ -90,6 +96,26 @@ class Totals:
         for proxy, life in list(self._lives.items()):
             if self._clock - life.heard >= ENDED_AFTER:
                 self._end(proxy)
+
+    def remember(self) -> list[TelemetryBatch]:
+        """All there is to know, for `restore`; the lives that have ended together as `ENDED`."""
+        ended = TelemetryBatch(proxy=ENDED, started=0.0, series=_series(self._ended))
+        lives = (
+            TelemetryBatch(proxy=proxy, started=life.started, series=_series(life.values))
+            for proxy, life in self._lives.items()
+        )
+        return [ended, *lives]
+
+    def restore(self, batches: Iterable[TelemetryBatch]) -> None:
+        """Takes what a collector before this one remembered, before anything else."""
+        for batch in batches:
+            if batch.proxy != ENDED:
+                self.add(batch)
+                continue
+            values = {_key(series): _value(series) for series in batch.series}
+            known = len(self._ended)
+            _add_all(self._ended, values.items())
+            self._count += len(self._ended) - known
 
     def sums(self) -> Iterator[tuple[SeriesKey, Value]]:
         """All series with their sums, sorted by name and labels."""
@@ -105,19 +131,37 @@ class Totals:
             yield (REQUESTS_OF_PROXY, (("proxy", proxy),)), Value(handled)
 
     def _set(self, life: Life, series: Series) -> None:
-        key = (series.name, tuple(sorted(series.labels.items())))
-        if key not in life.values:
+        key, value = _key(series), _value(series)
+        known = life.values.get(key)
+        if known is None:
             if self._count >= self._max_series:
                 self.refused += 1
                 return
             self._count += 1
-        life.values[key] = Value(series.value, tuple(series.buckets))
+        elif value.value < known.value:
+            return  # within a life nothing falls: it was overtaken on its way
+        life.values[key] = value
 
     def _end(self, proxy: str) -> None:
         life = self._lives.pop(proxy)
         known = len(self._ended)
         _add_all(self._ended, life.values.items())
         self._count += len(self._ended) - known - len(life.values)
+
+
+def _key(series: Series) -> SeriesKey:
+    return (series.name, tuple(sorted(series.labels.items())))
+
+
+def _value(series: Series) -> Value:
+    return Value(series.value, tuple(series.buckets))
+
+
+def _series(values: Mapping[SeriesKey, Value]) -> list[Series]:
+    return [
+        Series(name=name, labels=dict(labels), value=it.value, buckets=list(it.buckets))
+        for (name, labels), it in values.items()
+    ]
 
 
 def _add_all(sums: dict[SeriesKey, Value], values: Iterable[tuple[SeriesKey, Value]]) -> None:

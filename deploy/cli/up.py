@@ -28,6 +28,10 @@ def up(
     http_port: Annotated[
         int, typer.Option(min=0, max=65535, help="For /metrics and /healthz; 0: a free one.")
     ] = 15000,
+    access_log: Annotated[
+        str | None,
+        typer.Option(metavar="FORM", help="A line per request in logs/access-*.log: text, json."),
+    ] = None,
     twin: Annotated[bool, typer.Option("--twin", hidden=True)] = False,  # of --detach
 ) -> None:
     """Start a mesh and keep it up until Ctrl-C."""
@@ -35,7 +39,7 @@ def up(
     from tulle.deploy.up import UpOptions, keep_up
 
     options = UpOptions.parse(bind=bind, ingress_port=ingress_port, http_port=http_port)
-    of = settings.read(mesh)
+    of = settings.read(mesh, access_log=access_log)
     if detach:
         detached.start(of, options)
     else:

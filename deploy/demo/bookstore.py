@@ -44,6 +44,10 @@ class Bookstore(OwnMesh):
         """`tulle apply --wait` of one of the demo's own files. Raises `CommandFailed`."""
         await self.apply(POLICIES / name)
 
+    async def delete_policy(self, kind: str, name: str) -> None:
+        """`tulle delete --wait` of one policy. Raises `CommandFailed`."""
+        await self.tulle("delete", kind, name, "--wait")
+
     async def _run(self, service: str, version: str) -> Child:
         app = (sys.executable, "-m", f"tulle.deploy.demo.apps.{service}", version)
         options = ("--port", f"0:{SERVICE_PORT}", "--version", version)

@@ -3,6 +3,7 @@
 Blocking sockets on purpose: a step calls these in threads. Counterpart: actors.proxy.listener.
 """
 
+import http.client
 import socket
 import ssl
 from dataclasses import dataclass
@@ -44,6 +45,31 @@ def speak_plainly(address: str, port: int) -> int:
     Raises `TimeoutError` when it does not close."""
     with socket.create_connection((address, port), SECONDS) as plain:
         return _answer_to(plain, _REQUEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came back for a request: status 0 is a connection that was closed without a byte."""
+
+    status: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}".rstrip() if self.status else "closed without a byte"
+
+
+def ask_plainly(address: str, port: int, path: str) -> Asked:
+    """GETs `path` without TLS. Raises OSError, among them `TimeoutError`."""
+    connection = http.client.HTTPConnection(address, port, timeout=SECONDS)
+    try:
+        connection.request("GET", path, headers={"connection": "close"})
+        answer = connection.getresponse()
+        answer.read()
+        return Asked(answer.status, answer.headers.get("x-tulle-reason", ""))
+    except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        return Asked(0, "")
+    finally:
+        connection.close()
 
 
 def uris_of(certificate: bytes) -> tuple[str, ...]:

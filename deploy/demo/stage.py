@@ -33,6 +33,16 @@ class Stage:
         self.others.append(traffic)
         return traffic
 
+    async def judged(self, rate: float, headers: Mapping[str, str], count: int) -> list[Page]:
+        """`count` pages of visitors whom the step judges itself: the demo counts no failure."""
+        traffic = Traffic(self.store.ingress, rate=rate, headers=headers)
+        traffic.start()
+        try:
+            await traffic.pages_after(traffic.now(), count, seconds=PAGES_SECONDS)
+        finally:
+            await traffic.stop()
+        return list(traffic.pages)
+
     async def pages(self, count: int) -> list[Page]:
         """The next pages that start from now on, at least `count`. Raises `TimeoutError`."""
         return await self.traffic.pages_after(self.traffic.now(), count, seconds=PAGES_SECONDS)

@@ -1,19 +1,22 @@
 """gateway/<pool>: the listeners of all Gateways that select a pool, merged.
 
 As in Istio, VirtualServices for the same host at a gateway are merged, the older first, and what
-takes everything goes last.
+takes everything goes last. Which servers are open says `policies.servers`.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tulle.policies import hostnames
 from tulle.policies.compile.destinations import ClusterBuilder, Destinations
 from tulle.policies.compile.routes import compile_routes
-from tulle.policies.config import GatewayConfig, GatewayListener, Route, VirtualHost
-from tulle.policies.resolve import Index, gateway_name, served_host, spec
-from tulle.policies.resources.networking.gateway import Gateway
+from tulle.policies.compile.server_tls import server_tls
+from tulle.policies.config import GatewayConfig, GatewayListener, Redirect, Route, VirtualHost
+from tulle.policies.hostnames import HostTable
+from tulle.policies.resolve import Index, gateway_name, key_text, served_host, spec
 from tulle.policies.resources.networking.virtual_service import VirtualService
+from tulle.policies.servers import OpenServer, open_servers, servers_by_host
 from tulle.policies.world import Policy, PolicyKey, Pool
 
 Served = dict[str, dict[PolicyKey, tuple[Policy, set[str]]]]
@@ -47,16 +50,16 @@ def gateway_inputs(index: Index, pool: Pool) -> GatewayInputs:
 def compile_gateway(inputs: GatewayInputs) -> GatewayConfig:
     """The config of one pool: a listener per port, virtual hosts by domain."""
     builder = inputs.destinations.clusters()
-    ports: dict[int, Served] = {}
-    for binding in inputs.bindings:
-        for server in spec(binding.gateway, Gateway).servers:
-            served = ports.setdefault(server.port.number, {})
-            for written in server.hosts:
-                _bind(served, binding, written)
-    listeners = (
-        GatewayListener(port, "HTTP", _virtual_hosts(ports[port], port, builder))
-        for port in sorted(ports)
-    )
+    bindings = {binding.gateway.key: binding for binding in inputs.bindings}
+    servers = open_servers(binding.gateway for binding in inputs.bindings)
+    deciders = servers_by_host(servers)
+    listeners: list[GatewayListener] = []
+    for port in sorted(deciders):
+        here = [s for s in servers if s.port == port and s.hosts]
+        served = _served(here, bindings)
+        redirects = _redirects(served, here, deciders[port])
+        hosts = _virtual_hosts(served, redirects, port, builder)
+        listeners.append(GatewayListener(port, here[0].protocol, hosts, server_tls(here)))
     return GatewayConfig(inputs.pool, tuple(listeners), builder.clusters())
 
 
@@ -67,6 +70,15 @@ def _binding(index: Index, gateway: Policy) -> Binding:
         hosts = (index.qualify(host, namespace) for host in spec(policy, VirtualService).hosts)
         routes.append((policy, tuple(dict.fromkeys(hosts))))
     return Binding(gateway, tuple(routes))
+
+
+def _served(servers: Iterable[OpenServer], bindings: Mapping[PolicyKey, Binding]) -> Served:
+    """The domains of one port and who answers for them."""
+    served: Served = {}
+    for server in servers:
+        for written in server.hosts:
+            _bind(served, bindings[server.gateway.key], written)
+    return served
 
 
 def _bind(served: Served, binding: Binding, written: str) -> None:
@@ -81,16 +93,44 @@ def _bind(served: Served, binding: Binding, written: str) -> None:
                 gateways.add(gateway_name(binding.gateway))
 
 
-def _virtual_hosts(served: Served, port: int, builder: ClusterBuilder) -> tuple[VirtualHost, ...]:
+def _redirects(
+    served: Served, servers: Iterable[OpenServer], deciders: HostTable[OpenServer]
+) -> dict[str, Route]:
+    """The domains whose requests all go to https: those that the most specific server redirects.
+
+    Also without a VirtualService. One of two servers for the same host: the older decides.
+    """
+    domains = {*served, *(host for s in servers if s.redirects for host in s.plain_hosts)}
+    found = {domain: deciders.find(domain) for domain in domains}
+    return {
+        domain: Route(
+            "https-redirect",
+            (),
+            (),
+            source=key_text(server.gateway.key),
+            redirect=Redirect(301, scheme="https", derive_port="FROM_PROTOCOL_DEFAULT"),
+        )
+        for domain, server in found.items()
+        if server is not None and server.redirects
+    }
+
+
+def _virtual_hosts(
+    served: Served, redirects: Mapping[str, Route], port: int, builder: ClusterBuilder
+) -> tuple[VirtualHost, ...]:
     """One virtual host for all domains with the same routes; exact domains first."""
     domains: dict[tuple[Route, ...], list[str]] = defaultdict(list)
-    for domain in sorted(served, key=hostnames.specific_first):
-        domains[_merged(list(served[domain].values()), port, builder)].append(domain)
+    for domain in sorted({*served, *redirects}, key=hostnames.specific_first):
+        redirect = redirects.get(domain)
+        if redirect is not None:
+            domains[(redirect,)].append(domain)
+            continue
+        domains[_merged(served[domain].values(), port, builder)].append(domain)
     return tuple(VirtualHost(tuple(names), routes) for routes, names in domains.items())
 
 
 def _merged(
-    bound: list[tuple[Policy, set[str]]], port: int, builder: ClusterBuilder
+    bound: Iterable[tuple[Policy, set[str]]], port: int, builder: ClusterBuilder
 ) -> tuple[Route, ...]:
     routes = [
         route

@@ -4,6 +4,7 @@ A client speaks mTLS to services unless a PeerAuthentication says DISABLE; only 
 say what each workload asks for. Counterpart: `decide/peers.py`, of which this is the other side.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from tulle.policies.config import InboundConfig, Labels, PeerAuthenticationConfig, PeerMode
@@ -38,25 +39,27 @@ def peer_modes(backend: Backend, port: int, labels: Labels) -> tuple[PeerMode, .
     """
     if not backend.peers:
         return ()
-    namespace, root = backend.namespace, backend.root_namespace
-    configs = [
-        InboundConfig(
-            owner, tuple(compile_peer(p) for p in backend.peers if p.document.namespace == owner)
-        )
-        for owner in dict.fromkeys((namespace, root))
-    ]
-    inherited = inherited_mode(configs, root, namespace)
-    modes = [
-        PeerMode(
-            policy.selector,
-            port if port in dict(policy.ports) else 0,
-            workload_mode(policy, port) or inherited,
-        )
-        for policy in selecting(configs, root, namespace)
-        if _may_select(policy.selector, labels)
-    ]
-    modes.append(PeerMode((), 0, inherited))
+    modes: list[PeerMode] = []
+    for mode in _in_order(backend, port):
+        shadowed = any(set(earlier.labels) <= set(mode.labels) for earlier in modes)
+        if _may_select(mode.labels, labels) and not shadowed:
+            modes.append(mode)
     return tuple(modes) if any(mode.mode == "DISABLE" for mode in modes) else ()
+
+
+def _in_order(backend: Backend, port: int) -> Iterator[PeerMode]:
+    namespace, root = backend.namespace, backend.root_namespace
+    configs = [_config(backend, owner) for owner in dict.fromkeys((namespace, root))]
+    inherited = inherited_mode(configs, root, namespace)
+    for policy in selecting(configs, root, namespace):
+        mode = workload_mode(policy, port) or inherited
+        yield PeerMode(policy.selector, port if port in dict(policy.ports) else 0, mode)
+    yield PeerMode((), 0, inherited)
+
+
+def _config(backend: Backend, namespace: str) -> InboundConfig:
+    peers = [policy for policy in backend.peers if policy.document.namespace == namespace]
+    return InboundConfig(namespace, tuple(map(compile_peer, peers)))
 
 
 def _may_select(selector: Labels, labels: Labels) -> bool:

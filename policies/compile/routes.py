@@ -1,15 +1,26 @@
 """Routes: the http rules of a VirtualService as one port of one host or gateway executes them.
 
 Matches that can't hold there (other gateways, another port) are compiled away, and what stands
-behind a route that takes everything.
+behind a route that takes everything. A rule becomes several routes when what it does to the path
+depends on which of its matches holds.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from itertools import groupby
 
-from tulle.policies.config import HttpMatch, Route, Target
+from tulle.policies.compile.actions import (
+    compile_direct,
+    compile_edits,
+    compile_fault,
+    compile_redirect,
+    compile_retry,
+    compile_rewrite,
+    milliseconds,
+)
+from tulle.policies.config import Edits, HttpMatch, Labels, Redirect, Rewrite, Route, Target
 from tulle.policies.config import StringMatch as CompiledMatch
 from tulle.policies.resolve import full_gateway_name, gateways_of, key_text, spec
-from tulle.policies.resources.base import MILLISECOND, nanoseconds
 from tulle.policies.resources.networking.common import Destination, StringMatch
 from tulle.policies.resources.networking.virtual_service import (
     HttpMatchRequest,
@@ -28,12 +39,14 @@ def compile_routes(
     """The routes of a VirtualService at `gateways` (`mesh`, `ns/name`) and `port`, in order."""
     routes: list[Route] = []
     for position, rule in enumerate(spec(policy, VirtualService).http):
-        matches = _matches(policy, rule, gateways, port)
-        if matches is None:
+        here = [match for match in rule.match if _applies(policy, match, gateways, port)]
+        if rule.match and not here:
             continue
-        routes.append(_route(policy, rule, position, matches, cluster_of))
-        if not matches:
-            break
+        shape = _shape(policy, rule, position, cluster_of)
+        for matches, rewrite, redirect in _parts(rule, here):
+            routes.append(replace(shape, matches=matches, rewrite=rewrite, redirect=redirect))
+            if not matches:
+                return tuple(routes)
     return tuple(routes)
 
 
@@ -44,45 +57,47 @@ def destinations(policy: Policy) -> Iterator[Destination]:
             yield share.destination
 
 
-def _route(
-    policy: Policy,
-    rule: HttpRoute,
-    position: int,
-    matches: tuple[HttpMatch, ...],
-    cluster_of: ClusterOf,
-) -> Route:
-    timeout = None if rule.timeout is None else nanoseconds(rule.timeout) // MILLISECOND
+def _shape(policy: Policy, rule: HttpRoute, position: int, cluster_of: ClusterOf) -> Route:
+    """The route of a rule without what depends on its matches."""
     return Route(
         name=rule.name or f"http[{position}]",
-        matches=matches,
+        matches=(),
         targets=_targets(rule, cluster_of),
-        timeout_ms=timeout,
+        timeout_ms=milliseconds(rule.timeout),
         source=key_text(policy.key),
+        retry=compile_retry(rule.retries),
+        fault=compile_fault(rule.fault),
+        direct=compile_direct(rule.direct_response),
+        edits=compile_edits(rule.headers),
     )
 
 
 def _targets(rule: HttpRoute, cluster_of: ClusterOf) -> tuple[Target, ...]:
     if len(rule.route) == 1:
-        return (Target(cluster_of(rule.route[0].destination), 1),)
-    weights: dict[str, int] = {}
+        only = rule.route[0]
+        return (Target(cluster_of(only.destination), 1, compile_edits(only.headers)),)
+    weights: dict[tuple[str, Edits | None], int] = {}
     for share in rule.route:
         if share.weight:
-            name = cluster_of(share.destination)
-            weights[name] = weights.get(name, 0) + share.weight
-    return tuple(Target(name, weight) for name, weight in weights.items())
+            target = cluster_of(share.destination), compile_edits(share.headers)
+            weights[target] = weights.get(target, 0) + share.weight
+    return tuple(Target(name, weight, edits) for (name, edits), weight in weights.items())
 
 
-def _matches(
-    policy: Policy, rule: HttpRoute, gateways: Set[str], port: int
-) -> tuple[HttpMatch, ...] | None:
-    """The conditions of a rule, () when it takes everything, None when it takes nothing here."""
-    if not rule.match:
-        return ()
-    here = [match for match in rule.match if _applies(policy, match, gateways, port)]
-    compiled = tuple(dict.fromkeys(_match(match) for match in here))
-    if HttpMatch() in compiled:
-        return ()
-    return compiled or None
+def _parts(
+    rule: HttpRoute, here: Sequence[HttpMatchRequest]
+) -> Iterator[tuple[tuple[HttpMatch, ...], Rewrite | None, Redirect | None]]:
+    """The rule's matches, neighbours with the same rewrite and redirect together."""
+
+    def actions(match: HttpMatchRequest | None) -> tuple[Rewrite | None, Redirect | None]:
+        uri = match.uri if match is not None else None
+        return compile_rewrite(rule.rewrite, uri), compile_redirect(rule.redirect, uri)
+
+    given: Sequence[HttpMatchRequest | None] = here or (None,)
+    for (rewrite, redirect), matches in groupby(given, actions):
+        compiled = tuple(dict.fromkeys(_match(match) for match in matches))
+        # () when it takes everything.
+        yield () if HttpMatch() in compiled else compiled, rewrite, redirect
 
 
 def _applies(policy: Policy, match: HttpMatchRequest, gateways: Set[str], port: int) -> bool:
@@ -94,7 +109,9 @@ def _applies(policy: Policy, match: HttpMatchRequest, gateways: Set[str], port: 
     return any(full_gateway_name(name, namespace) in gateways for name in match.gateways)
 
 
-def _match(match: HttpMatchRequest) -> HttpMatch:
+def _match(match: HttpMatchRequest | None) -> HttpMatch:
+    if match is None:
+        return HttpMatch()
     uri = match.uri
     # Every path begins with a slash.
     everything = uri is not None and uri.prefix == "/"
@@ -103,15 +120,24 @@ def _match(match: HttpMatchRequest) -> HttpMatch:
         method=_optional(match.method),
         authority=_optional(match.authority),
         headers=_headers(match.headers),
+        without_headers=_headers(match.without_headers),
+        query=_by_name(match.query_params),
+        scheme=_optional(match.scheme),
+        source_labels=_labels(match.source_labels),
+        source_namespace=match.source_namespace or "",
     )
 
 
 def _headers(headers: Mapping[str, StringMatch]) -> tuple[tuple[str, CompiledMatch], ...]:
-    return tuple(sorted(((n.lower(), compile_match(m)) for n, m in headers.items()), key=_by_name))
+    return _by_name({name.lower(): match for name, match in headers.items()})
 
 
-def _by_name(header: tuple[str, CompiledMatch]) -> str:
-    return header[0]
+def _by_name(matches: Mapping[str, StringMatch]) -> tuple[tuple[str, CompiledMatch], ...]:
+    return tuple((name, compile_match(matches[name])) for name in sorted(matches))
+
+
+def _labels(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))
 
 
 def _optional(match: StringMatch | None, ignore_case: bool = False) -> CompiledMatch | None:

@@ -1,7 +1,7 @@
 """Conditions on a request as predicates on bytes. What a match does not ask for is never looked at.
 
-Paths come without the query. A header that is there more than once is compared as one value joined
-by commas, as Envoy does.
+Paths come without the query, which is parsed only where a match asks for it. A header that is
+there more than once is compared as one value joined by commas, as Envoy does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +15,18 @@ Headers = list[tuple[bytes, bytes]]
 ValueTest = Callable[[bytes], bool]
 RequestTest = Callable[[bytes, bytes, bytes, Headers], bool]
 """Arguments: method, path without query, authority, headers."""
+QueryTest = Callable[[bytes], bool]
+"""Argument: the query, without the question mark."""
 
 
 def compile_matches(matches: Sequence[HttpMatch]) -> RequestTest | None:
-    """A test that holds when one of `matches` does; None when there is nothing to ask."""
-    tests = [_compile_match(match) for match in matches]
+    """A test that holds when one of `matches` does; None when there is nothing to ask.
+
+    What the matches ask of the client is not looked at (see `client.possible`). When one asks for
+    the query (`asks_query`) the test takes the path with it.
+    """
+    whole = asks_query(matches)
+    tests = [_on_target(match) if whole else _compile_match(match) for match in matches]
     if not tests or None in tests:
         return None
     if all(_asks_for_plain_path(match) for match in matches):
@@ -35,6 +42,11 @@ def compile_matches(matches: Sequence[HttpMatch]) -> RequestTest | None:
         return False
 
     return any_holds
+
+
+def asks_query(matches: Sequence[HttpMatch]) -> bool:
+    """Whether the test of these matches takes the path with its query."""
+    return any(match.query for match in matches)
 
 
 def compile_value(match: StringMatch) -> ValueTest:
@@ -112,6 +124,8 @@ def _parts(match: HttpMatch) -> Iterator[RequestTest]:
         yield _authority(compile_value(match.authority))
     for name, header in match.headers:
         yield _header(name.encode(), header)
+    for name, header in match.without_headers:
+        yield _without(name.encode(), header)
 
 
 def _method(test: ValueTest) -> RequestTest:
@@ -134,3 +148,50 @@ def _header(name: bytes, match: StringMatch) -> RequestTest:
         return value is not None and test(value)
 
     return holds
+
+
+def _without(name: bytes, match: StringMatch) -> RequestTest:
+    test = compile_value(match)
+
+    def holds(method: bytes, path: bytes, authority: bytes, headers: Headers) -> bool:
+        value = header_value(headers, name)
+        return value is None or not test(value)
+
+    return holds
+
+
+def _on_target(match: HttpMatch) -> RequestTest | None:
+    """The test of a match on paths with their query."""
+    test = _compile_match(match)
+    if test is None and not match.query:
+        return None
+    query_test = _compile_query(match.query)
+
+    def holds(method: bytes, target: bytes, authority: bytes, headers: Headers) -> bool:
+        path, _, query = target.partition(b"?")
+        return (test is None or test(method, path, authority, headers)) and query_test(query)
+
+    return holds
+
+
+def _compile_query(matches: Sequence[tuple[str, StringMatch]]) -> QueryTest:
+    tests = tuple((name.encode(), compile_value(match)) for name, match in matches)
+
+    def holds(query: bytes) -> bool:
+        values = query_values(query)
+        for name, test in tests:
+            value = values.get(name)
+            if value is None or not test(value):
+                return False
+        return True
+
+    return holds
+
+
+def query_values(query: bytes) -> dict[bytes, bytes]:
+    """`a=1&b&a=2` -> `{a: 1, b: ""}`: the first of each name, as written, as Envoy does."""
+    values: dict[bytes, bytes] = {}
+    for part in query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        values.setdefault(name, value)
+    return values

@@ -56,6 +56,9 @@ class Retry:
 DEFAULT_RETRY: Final = Retry(2, idempotent_only=True)
 """Of a route that says nothing (design, section 4)."""
 
+NO_RETRY: Final = Retry(0)
+"""Of what is tried once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -7,12 +7,15 @@ that returns a constant. Counterpart: the proxy's exchange, which brings its own
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
-from tulle.policies.config import Labels, Route, VirtualHost
-from tulle.policies.decide.match import Headers, RequestTest, compile_matches
+from tulle.policies.config import HttpMatch, Route, VirtualHost
+from tulle.policies.decide.client import DEFAULT_CLIENT, possible
+from tulle.policies.decide.client import Client as Client
+from tulle.policies.decide.match import Headers, RequestTest, asks_query, compile_matches
 from tulle.policies.decide.pick import compile_pick
 from tulle.policies.decide.plan import DEFAULT_RETRY, Plan, Retry
+from tulle.policies.decide.planning import compile_plan, compile_retry
 from tulle.policies.hostnames import is_wildcard, specific_first
 
 T = TypeVar("T")
@@ -33,15 +36,13 @@ class Choice(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """Who routes: matches on it are decided when routes are compiled.
+class _Rule(Generic[T]):
+    """A route with a condition. `whole`: its test takes the query; `cut`: it must not see it."""
 
-    `scheme`: of the URLs that its listener takes.
-    """
-
-    namespace: str = "default"
-    labels: Labels = ()
-    scheme: Literal["http", "https"] = "http"
+    test: RequestTest
+    pick: Callable[[float], Choice[T]]
+    whole: bool
+    cut: bool
 
 
 Chooser = Callable[[bytes, bytes, bytes, Headers, float], Choice[T] | None]
@@ -52,20 +53,24 @@ None: no route takes the request.
 
 
 def compile_routes(
-    routes: Sequence[Route], clusters: Mapping[str, T], client: Client = Client()
+    routes: Sequence[Route], clusters: Mapping[str, T], client: Client = DEFAULT_CLIENT
 ) -> Chooser[T]:
     """The chooser of routes in order. `clusters` has every cluster they name, else KeyError."""
-    rules: list[tuple[RequestTest, Callable[[float], Choice[T]]]] = []
+    rules: list[_Rule[T]] = []
     for route in routes:
-        test = compile_matches(route.matches)
+        matches = possible(route.matches, client)
+        if route.matches and not matches:
+            continue
+        test = compile_matches(matches)
         if test is None:
-            return _chooser(rules, _choices(route, clusters), _needs_cut(routes))
-        rules.append((test, compile_pick(*_choices(route, clusters))))
-    return _chooser(rules, ([], []), _needs_cut(routes))
+            return _chooser(rules, _choices(route, clusters))
+        pick = compile_pick(*_choices(route, clusters))
+        rules.append(_Rule(test, pick, asks_query(matches), _needs_cut(matches)))
+    return _chooser(rules, ([], []))
 
 
 def compile_virtual_hosts(
-    virtual_hosts: Sequence[VirtualHost], clusters: Mapping[str, T], client: Client = Client()
+    virtual_hosts: Sequence[VirtualHost], clusters: Mapping[str, T], client: Client = DEFAULT_CLIENT
 ) -> Chooser[T]:
     """The chooser of a gateway's listener: exact domains first, then the longest wildcard.
 
@@ -112,38 +117,68 @@ def host_of(authority: bytes) -> bytes:
 
 
 def _choices(route: Route, clusters: Mapping[str, T]) -> tuple[list[Choice[T]], list[int]]:
+    """A route's choices, one per target or the one of its own answer, and their weights."""
     timeout = None if route.timeout_ms is None else route.timeout_ms / 1000
+    retry = compile_retry(route.retry)
+    if route.redirect is not None or route.direct is not None:
+        return [Choice(None, timeout, route, retry, compile_plan(route))], [1]
     shares = [target for target in route.targets if target.weight > 0]
-    choices = [Choice(clusters[share.cluster], timeout, route) for share in shares]
+    choices = [
+        Choice(clusters[share.cluster], timeout, route, retry, compile_plan(route, share))
+        for share in shares
+    ]
     return choices, [share.weight for share in shares]
 
 
-def _needs_cut(routes: Sequence[Route]) -> bool:
+def _needs_cut(matches: Sequence[HttpMatch]) -> bool:
     """Whether a match compares the path to its end. A prefix without `?` can't reach the query."""
-    uris = [match.uri for route in routes for match in route.matches if match.uri is not None]
+    uris = [match.uri for match in matches if match.uri is not None]
     return any(uri.kind != "prefix" or "?" in uri.value for uri in uris)
 
 
-def _chooser(
-    rules: Sequence[tuple[RequestTest, Callable[[float], Choice[T]]]],
-    last: tuple[list[Choice[T]], list[int]],
-    cut: bool,
-) -> Chooser[T]:
+def _chooser(rules: Sequence[_Rule[T]], last: tuple[list[Choice[T]], list[int]]) -> Chooser[T]:
     """The chooser of conditional `rules` and of the `last` choices when none of them holds."""
     choices, weights = last
     if not rules and len(choices) == 1:
         only = choices[0]
         return lambda method, path, authority, headers, uniform: only
-    pick_last = compile_pick(choices, weights) if choices else None
+    pick_last = compile_pick(choices, weights) if choices else _none
+    if any(rule.whole for rule in rules):
+        return _query_chooser(rules, pick_last)
+    cut = any(rule.cut for rule in rules)
+    tests = [(rule.test, rule.pick) for rule in rules]
 
     def choose(
         method: bytes, path: bytes, authority: bytes, headers: Headers, uniform: float
     ) -> Choice[T] | None:
         if cut and (end := path.find(b"?")) >= 0:
             path = path[:end]
-        for test, pick in rules:
+        for test, pick in tests:
             if test(method, path, authority, headers):
                 return pick(uniform)
-        return None if pick_last is None else pick_last(uniform)
+        return pick_last(uniform)
 
     return choose
+
+
+def _query_chooser(
+    rules: Sequence[_Rule[T]], pick_last: Callable[[float], Choice[T] | None]
+) -> Chooser[T]:
+    """As `_chooser`; some of the rules ask for the query."""
+    tests = [(rule.test, rule.pick, rule.whole) for rule in rules]
+
+    def choose(
+        method: bytes, target: bytes, authority: bytes, headers: Headers, uniform: float
+    ) -> Choice[T] | None:
+        end = target.find(b"?")
+        path = target if end < 0 else target[:end]
+        for test, pick, whole in tests:
+            if test(method, target if whole else path, authority, headers):
+                return pick(uniform)
+        return pick_last(uniform)
+
+    return choose
+
+
+def _none(uniform: float) -> None:
+    return None

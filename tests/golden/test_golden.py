@@ -27,7 +27,12 @@ def output(text: str) -> str:
         "config": {
             "/".join(key): orjson.loads(config.encode(value))["spec"]
             for key, value in sorted(compiled.items())
-            if key[0] in ("gateway", "hosts") or "Service/" in str(value) or "example" in key[-1]
+            if key[0] in ("gateway", "hosts")
+            or "example" in key[-1]
+            or any(
+                word in str(value)
+                for word in ("Service/", "Policy/", "Authentication/", "PeerMode(")
+            )
         },
     }
     return yaml.dump(result, sort_keys=False, width=100, Dumper=yaml.CSafeDumper)

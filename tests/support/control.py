@@ -16,7 +16,7 @@ def control_spec(
         mesh=bus.subjects.mesh,
         nats_url=bus.server.url,
         nats_credentials=str(bus.creds / f"{role}.json"),
-        proxy_credentials=str(bus.creds / "proxy.json"),
+        nats_keys=str(bus.creds.parent / "nats"),
         home=str(home),
         leaf_ttl_seconds=leaf_ttl_seconds,
     )

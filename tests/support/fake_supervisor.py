@@ -43,7 +43,7 @@ class FakeSupervisor:
 
     async def serve(self) -> None:
         await self.connection.subscribe(SUBJECTS.api_workload_all, self._workload)
-        await self.connection.subscribe(SUBJECTS.lease("w1"), self._lease)
+        await self.connection.subscribe(SUBJECTS.lease_all, self._lease)
 
     async def until(self, what: str) -> None:
         """Waits until `what` was said."""

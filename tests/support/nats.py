@@ -18,12 +18,14 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tulle.bus.connection import Connection, connect
+from tulle.bus.credentials import Credentials
+from tulle.bus.issuer import Issuer
 from tulle.bus.jetstream import JetStreamStore, existing_store, open_store
-from tulle.bus.permissions import Role
+from tulle.bus.permissions import ProxyUser, Role, RunnerUser, rights
 from tulle.bus.server import NatsServer, serve
 from tulle.bus.subjects import Bucket, Subjects
 
@@ -32,7 +34,10 @@ WRITERS = {
     Bucket.CONFIG: Role.EVALUATOR,
     Bucket.REGISTRY: Role.SUPERVISOR,
     Bucket.DESIRED: Role.SUPERVISOR,
+    Bucket.CREDENTIALS: Role.SUPERVISOR,
 }
+A_PROXY = ProxyUser("a", "default", "a")
+A_GATEWAY = ProxyUser("ingress-a", "istio-system", "istio-ingressgateway", "ingress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,26 @@ class BusUnderTest:
         )
         return await self._opened.enter_async_context(connection)
 
+    @property
+    def issuer(self) -> Issuer:
+        """Who makes the users of this server."""
+        return Issuer.load(self.creds.parent / "nats")
+
+    def user(self, user: Role | ProxyUser | RunnerUser) -> Credentials:
+        """The credentials of a user, made now unless it is a role."""
+        if isinstance(user, Role):
+            return self.server.credentials(user)
+        return self.issuer.credentials(self.server.url, user.name, rights(user, self.subjects))
+
+    async def connect_as(self, user: Role | ProxyUser | RunnerUser, name: str = "") -> Connection:
+        """A new connection of any user."""
+        connection = await connect(self.server.url, self.user(user), name=name or "test")
+        return await self._opened.enter_async_context(connection)
+
+    async def connect_proxy(self, id: str = "a", **parts: str) -> Connection:
+        """A new connection of a proxy, `A_PROXY` unless told otherwise."""
+        return await self.connect_as(replace(A_PROXY, id=id, **parts), name=id)
+
     async def open_store(self, bucket: Bucket) -> JetStreamStore:
         """The bucket, made by the role that writes it, on a connection of its own."""
         return await open_store(await self.connect(WRITERS[bucket]), self.subjects, bucket)
@@ -60,9 +85,9 @@ class BusUnderTest:
         for bucket in Bucket:
             await self.open_store(bucket)
 
-    async def existing_store(self, role: Role, bucket: Bucket) -> JetStreamStore:
-        """The bucket as a role sees it that does not make it, on a connection of its own."""
-        return existing_store(await self.connect(role), self.subjects, bucket)
+    async def existing_store(self, user: Role | ProxyUser, bucket: Bucket) -> JetStreamStore:
+        """The bucket as a user sees it that does not make it, on a connection of its own."""
+        return existing_store(await self.connect_as(user), self.subjects, bucket)
 
 
 @asynccontextmanager

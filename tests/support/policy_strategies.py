@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.policy_mesh import service
 from tulle.policies.parse import Document, parse
+from tulle.policies.resources.kinds import GROUPS, SECURITY, Kind
 from tulle.policies.world import Policy, Service, World
 
 HOSTS = ["a", "b", "a.shop", "c.example", "*.example", "a.default.svc.cluster.local"]
@@ -106,14 +107,56 @@ service_entries = st.fixed_dictionaries(
 )
 
 
+selectors = st.fixed_dictionaries(
+    {"matchLabels": st.dictionaries(st.just("app"), st.sampled_from(["a", "b"]), min_size=1)}
+)
+mtls = st.fixed_dictionaries(
+    {"mode": st.sampled_from(["UNSET", "DISABLE", "PERMISSIVE", "STRICT"])}
+)
+peer_authentications = st.fixed_dictionaries({}, optional={"mtls": mtls}) | st.fixed_dictionaries(
+    {"selector": selectors},
+    optional={
+        "mtls": mtls,
+        "portLevelMtls": st.dictionaries(st.sampled_from(["80", "9080"]), mtls, min_size=1),
+    },
+)
+sources = st.fixed_dictionaries(
+    {"namespaces": st.just(["shop"])},
+    optional={"principals": st.just(["*"]), "notIpBlocks": st.just(["10.0.0.0/8"])},
+)
+operations = st.fixed_dictionaries(
+    {"methods": st.just(["GET"])},
+    optional={"paths": st.just(["/a*"]), "notPorts": st.just(["81"])},
+)
+conditions = st.just({"key": "source.serviceAccount", "values": ["a", "shop/a"]}) | st.just(
+    {"key": "request.headers[x]", "notValues": ["1*"]}
+)
+authorization_rules = st.fixed_dictionaries(
+    {},
+    optional={
+        "from": st.lists(sources.map(lambda source: {"source": source}), min_size=1, max_size=2),
+        "to": st.lists(operations.map(lambda to: {"operation": to}), min_size=1, max_size=2),
+        "when": st.lists(conditions, max_size=2),
+    },
+)
+authorization_policies = st.fixed_dictionaries(
+    {},
+    optional={
+        "selector": selectors,
+        "action": st.sampled_from(["ALLOW", "DENY"]),
+        "rules": st.lists(authorization_rules, max_size=2),
+    },
+)
+
+
 def _server(number: int, hosts: list[str]) -> dict[str, Any]:
     return {"port": {"number": number, "name": f"p{number}", "protocol": "HTTP"}, "hosts": hosts}
 
 
-def document(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Document:
+def document(kind: Kind, namespace: str, name: str, spec: dict[str, Any]) -> Document:
     """The document of a spec."""
     data = {
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": f"{GROUPS[kind]}/v1",
         "kind": kind,
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
@@ -126,15 +169,18 @@ def document(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Docu
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """One policy of any kind."""
-    specs: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    specs: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
         "VirtualService": virtual_services,
         "DestinationRule": destination_rules,
         "Gateway": gateways,
         "ServiceEntry": service_entries,
+        "PeerAuthentication": peer_authentications,
+        "AuthorizationPolicy": authorization_policies,
     }
-    kind = draw(st.sampled_from(sorted(specs)))
+    kind = draw(st.sampled_from([*specs]))
     names = ["web", "admin"] if kind == "Gateway" else ["one", "two", "three"]
-    namespace, name = draw(st.sampled_from(NAMESPACES)), draw(st.sampled_from(names))
+    namespaces = [*NAMESPACES, "istio-system"] if GROUPS[kind] == SECURITY else NAMESPACES
+    namespace, name = draw(st.sampled_from(namespaces)), draw(st.sampled_from(names))
     return document(kind, namespace, name, draw(specs[kind]))
 
 

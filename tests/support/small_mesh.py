@@ -23,6 +23,7 @@ from tulle.actors.holding.holder import Holder
 from tulle.actors.proxy.actor import ProxyActor
 from tulle.actors.proxy.events import Ref
 from tulle.actors.proxy.spec import PortSpec, ProxySpec
+from tulle.actors.supervisor.users import Users
 from tulle.bus import codec, keys
 from tulle.bus.errors import NotConnected
 from tulle.bus.jetstream import JetStreamStore
@@ -134,12 +135,14 @@ class SmallMesh:
             "account": account,
             "service": account,
             "nats_url": self.bus.server.url,
-            "nats_credentials": str(self.bus.creds / "proxy.json"),
+            "nats_credentials": str(self.home / "proxies" / identity / "nats.json"),
             "holder": str(self.home / "holder.sock"),
             "folder": str(self.home / "proxies" / identity),
             "ticket": make_ticket(key, Ticket(identity, namespace, account, time.time())),
         }
-        return ProxySpec(**(values | fields))  # type: ignore[arg-type]
+        spec = ProxySpec(**(values | fields))  # type: ignore[arg-type]
+        Users(self.bus.issuer, self.home, self.bus.subjects).write(spec)
+        return spec
 
 
 @asynccontextmanager

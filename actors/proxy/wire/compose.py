@@ -12,6 +12,7 @@ _LINE: Final = b"\r\n"
 CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 CLOSE_LINE: Final = b"connection: close\r\n"
 KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status: b"HTTP/1.1 %d " % status for status in range(100, 1000)
 } | {
@@ -50,13 +51,31 @@ def informational_head(head: ResponseHead) -> bytes:
 
 def local_reply(reason: Reason, framing: bytes, body: bool) -> bytes:
     """A whole answer of our own, saying why; `framing` as above; `body` False for HEAD."""
-    text = f"{reason.sentence}\n".encode()
+    return local_answer(reason.status, reason_lines(reason), reason_text(reason), framing, body)
+
+
+def reason_lines(reason: Reason) -> list[bytes]:
+    """The header lines of an answer that says why, without framing."""
     lines = [
-        _STATUS_LINES[reason.status],
         b"%b: %b" % (REASON_HEADER.encode(), reason.name.encode()),
         b"content-type: text/plain; charset=utf-8",
-        b"content-length: %d" % len(text),
     ]
     if reason is CREDENTIAL_MISSING:
         lines.append(b'proxy-authenticate: Basic realm="tulle"')
-    return _LINE.join([*lines, framing, text if body else b""])
+    return lines
+
+
+def reason_text(reason: Reason) -> bytes:
+    """The body of an answer that says why."""
+    return f"{reason.sentence}\n".encode()
+
+
+def local_answer(status: int, lines: list[bytes], text: bytes, framing: bytes, body: bool) -> bytes:
+    """A whole answer of our own: header lines, and a body unless `body` is False (HEAD).
+
+    Statuses that never have a body get none.
+    """
+    if status in _WITHOUT_BODY:
+        return _LINE.join([_STATUS_LINES[status], *lines, framing, b""])
+    length = b"content-length: %d" % len(text)
+    return _LINE.join([_STATUS_LINES[status], *lines, length, framing, text if body else b""])

@@ -84,6 +84,10 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
             self._phase = _DEAD
             self._sink.on_flaw(str(refused))
 
+    def stop(self) -> None:
+        """Nothing more of this response is told; the connection is good for nothing now."""
+        self._phase = _DEAD
+
     def close(self) -> bool:
         """The upstream's bytes ended, in order. True: so the response is complete."""
         if self._phase != _UNTIL_CLOSE:

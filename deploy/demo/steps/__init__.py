@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tulle.deploy.demo.stage import Stage
-from tulle.deploy.demo.steps import canary, identity, scaling
+from tulle.deploy.demo.steps import authorization, canary, faults, identity, plain, scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +19,7 @@ STEPS: Mapping[int, Step] = {
     1: Step("everything answers over mTLS", identity.run),
     2: Step("canary, header and blue-green under traffic", canary.run),
     3: Step("gateways come and go under traffic", scaling.run),
+    4: Step("faults meet whom they are meant for", faults.run),
+    5: Step("PERMISSIVE and STRICT", plain.run),
+    6: Step("only productpage may call details", authorization.run),
 }

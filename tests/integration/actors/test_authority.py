@@ -17,9 +17,8 @@ from tulle.actors.authority.disk import FolderDamaged, load_ticket_key
 from tulle.actors.authority.tickets import Ticket, make_ticket
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, Forbidden
 from tulle.bus.messages import SignAnswer, SignRequest
-from tulle.bus.permissions import Role
 
 
 @pytest_asyncio.fixture
@@ -41,6 +40,10 @@ def ticket(home: Path) -> str:
     return make_ticket(key, Ticket("reviews-v1-abcde", "default", "reviews", time.time()))
 
 
+async def connect_reviews(bus: BusUnderTest) -> Connection:
+    return await bus.connect_proxy("reviews-v1-abcde", account="reviews")
+
+
 async def ask(
     bus: BusUnderTest, proxy: Connection, ticket: str, *, account: str = "reviews"
 ) -> SignAnswer:
@@ -53,7 +56,7 @@ async def ask(
 async def test_a_proxy_gets_a_chain(
     bus: BusUnderTest, authority: AuthorityActor, tmp_path: Path
 ) -> None:
-    answer = await ask(bus, await bus.connect(Role.PROXY), ticket(tmp_path))
+    answer = await ask(bus, await connect_reviews(bus), ticket(tmp_path))
     assert answer.ok, answer.problems
     leaf, intermediate = x509.load_pem_x509_certificates(answer.chain.encode())
     [root] = x509.load_pem_x509_certificates(answer.roots.encode())
@@ -66,8 +69,11 @@ async def test_a_proxy_gets_a_chain(
 async def test_another_accounts_subject_is_refused(
     bus: BusUnderTest, authority: AuthorityActor, tmp_path: Path
 ) -> None:
-    proxy = await bus.connect(Role.PROXY)
-    answer = await ask(bus, proxy, ticket(tmp_path), account="ratings")
+    proxy = await connect_reviews(bus)
+    with pytest.raises(Forbidden):
+        await ask(bus, proxy, ticket(tmp_path), account="ratings")
+    thief = await bus.connect_proxy("ratings-v1-abcde", account="ratings")
+    answer = await ask(bus, thief, ticket(tmp_path), account="ratings")
     assert not answer.ok and "default/ratings" in answer.problems[0].message
 
 
@@ -75,7 +81,7 @@ async def test_another_accounts_subject_is_refused(
 async def test_what_is_no_request_is_answered_with_what_is_wrong(
     bus: BusUnderTest, authority: AuthorityActor
 ) -> None:
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await connect_reviews(bus)
     message = await proxy.request(bus.subjects.ca_sign("default", "reviews"), b'{"id": "1"}')
     answer = decode(SignAnswer, message.data)
     assert not answer.ok and "ticket" in answer.problems[0].message
@@ -85,7 +91,7 @@ async def test_what_is_no_request_is_answered_with_what_is_wrong(
 async def test_identities_survive_a_restart_of_the_authority(
     bus: BusUnderTest, authority: AuthorityActor, tmp_path: Path
 ) -> None:
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await connect_reviews(bus)
     before = await ask(bus, proxy, ticket(tmp_path))
     await authority.stop()
     successor = AuthorityActor(control_spec(bus, tmp_path, "authority"))
@@ -100,7 +106,7 @@ async def test_it_serves_again_after_a_restart_of_nats(
     bus: BusUnderTest, authority: AuthorityActor, tmp_path: Path
 ) -> None:
     await bus.server.restart()
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await connect_reviews(bus)
     async with asyncio.timeout(10):
         # Nothing tells this connection when the authority's is back.
         while not await _ask_quietly(bus, proxy, ticket(tmp_path)):  # noqa: ASYNC110

@@ -19,7 +19,6 @@ from tulle.actors.telemetry.actor import CollectorActor
 from tulle.bus import codec
 from tulle.bus.connection import Connection
 from tulle.bus.messages import Series, TelemetryBatch
-from tulle.bus.permissions import Role
 from tulle.bus.subscription import Message
 
 
@@ -52,10 +51,10 @@ class Collecting:
             while await self.requests() != expected:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
-    async def send(self, value: float, started: float = 1.0) -> None:
+    async def send(self, value: float, started: float = 1.0, proxy: str = "p") -> None:
         series = Series(name=REQUESTS, labels={"response_code": "200"}, value=value)
         batch = TelemetryBatch(proxy="p", started=started, series=[series])
-        await self.proxy.publish(self.bus.subjects.telemetry("0"), codec.encode(batch))
+        await self.proxy.publish(self.bus.subjects.telemetry("0", proxy), codec.encode(batch))
 
 
 @pytest_asyncio.fixture
@@ -68,7 +67,7 @@ async def collecting() -> AsyncIterator[Collecting]:
             actor = CollectorActor(spec)
             await actor.health()
             _, port = holder.addresses(spec.name)["http"]
-            collecting = Collecting(bus, Path(name), port, actor, await bus.connect(Role.PROXY))
+            collecting = Collecting(bus, Path(name), port, actor, await bus.connect_proxy("p"))
             yield collecting
             await collecting.actor.stop()
             await holder.close()

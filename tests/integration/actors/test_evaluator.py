@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.support.awaiting import until
 from tests.support.control import control_spec
-from tests.support.nats import BusUnderTest, serve_bus
+from tests.support.nats import A_GATEWAY, BusUnderTest, serve_bus
 from tests.support.policies_api import GATEWAY, PolicyClient, service, virtual_service
 from tulle.actors.evaluator.actor import EvaluatorActor
 from tulle.actors.leadership import Timing
@@ -75,7 +75,7 @@ async def register(bus: BusUnderTest, *records: ServiceRecord) -> None:
 
 async def config(bus: BusUnderTest, key: str) -> configs.Config:
     """The config under `key`, once it is there."""
-    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    store = await bus.existing_store(A_GATEWAY, Bucket.CONFIG)
     async with asyncio.timeout(5):
         while (entry := await store.get(key)) is None or not entry.value:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -102,8 +102,12 @@ async def heartbeats(bus: BusUnderTest) -> list[Heartbeat]:
     async def hear(message: Message) -> None:
         heard.append(codec.decode(Heartbeat, message.data))
 
-    await (await bus.connect(Role.PROXY)).subscribe(bus.subjects.heartbeat(), hear)
+    await (await bus.connect_proxy()).subscribe(bus.subjects.heartbeat(), hear)
     return heard
+
+
+async def fake_proxy(bus: BusUnderTest, id: str) -> "FakeProxy":
+    return FakeProxy(await bus.connect_proxy(id), bus, id)
 
 
 @pytest.mark.asyncio
@@ -230,7 +234,7 @@ async def test_the_heartbeat_names_what_changed(
     assert answer.revision is not None
     number = answer.revision.number
     await until(lambda: bool(heartbeats) and heartbeats[-1].revision == number)
-    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    store = await bus.existing_store(A_GATEWAY, Bucket.CONFIG)
     key = keys.gateway("ingress")
     entry = await store.get(key)
     assert entry is not None and heartbeats[-1].changed[key] == entry.revision
@@ -245,15 +249,15 @@ async def test_a_wait_lasts_until_all_who_hold_it_have_it(
     await config(bus, REVIEWS)
     epoch = (await client.status()).revision
     assert epoch is not None
-    connection = await bus.connect(Role.PROXY)
+    connection = await bus.connect_proxy()
     holder = FakeProxy(connection, bus, "a")
     await holder.say(epoch=epoch.epoch, holds={f"config/{REVIEWS}": 1})
-    await FakeProxy(connection, bus, "b").say(epoch=epoch.epoch, holds={"config/other": 1})
+    await (await fake_proxy(bus, "b")).say(epoch=epoch.epoch, holds={"config/other": 1})
     await connection.flush()
     apply = asyncio.create_task(
         client.apply_all(virtual_service("reviews", "destination: {host: a}"), wait=5)
     )
-    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    store = await bus.existing_store(A_GATEWAY, Bucket.CONFIG)
     before = await store.get(REVIEWS)
     async with asyncio.timeout(5):
         while (entry := await store.get(REVIEWS)) == before:  # noqa: ASYNC110
@@ -271,7 +275,7 @@ async def test_a_wait_that_ends_too_early_says_who_is_late(
     bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient
 ) -> None:
     gateway = keys.gateway("ingress")
-    connection = await bus.connect(Role.PROXY)
+    connection = await bus.connect_proxy()
     await FakeProxy(connection, bus, "a").say(holds={f"config/{gateway}": 1})
     await connection.flush()
     answers = await client.apply_all(GATEWAY, wait=0.3)
@@ -288,14 +292,14 @@ async def test_the_status_says_who_is_current(
     answer = await client.apply(GATEWAY)
     assert answer.revision is not None
     key, epoch = f"config/{keys.gateway('ingress')}", answer.revision.epoch
-    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    store = await bus.existing_store(A_GATEWAY, Bucket.CONFIG)
     entry = await store.get(keys.gateway("ingress"))
     assert entry is not None
     newest = entry.revision
-    connection = await bus.connect(Role.PROXY)
+    connection = await bus.connect_proxy()
     await FakeProxy(connection, bus, "a").say(epoch=epoch, holds={key: newest})
-    await FakeProxy(connection, bus, "b").say(epoch=epoch, holds={key: newest - 1})
-    await FakeProxy(connection, bus, "c").say()
+    await (await fake_proxy(bus, "b")).say(epoch=epoch, holds={key: newest - 1})
+    await (await fake_proxy(bus, "c")).say()
     await connection.flush()
     async with asyncio.timeout(5):
         while len((status := await client.status()).proxies) < 3:  # noqa: ASYNC110

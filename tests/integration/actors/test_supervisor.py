@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from tulle.actors.supervisor.launcher import MemoryLauncher
 from tulle.bus import keys
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
+from tulle.bus.credentials import Credentials
 from tulle.bus.errors import BusError
 from tulle.bus.messages import (
     Answer,
@@ -59,8 +61,8 @@ class World:
     launcher: MemoryLauncher
     runner: Connection
     operator: Connection
-    proxy: Connection
     supervisor: SupervisorActor | None = None
+    proxies: dict[str, Connection] = field(default_factory=dict)
 
     async def ask(
         self, by: Connection, subject: str, request: Request, expected: type[AnswerT]
@@ -90,10 +92,14 @@ class World:
 
     async def lease(self, workload: str, state: str) -> None:
         lease = Lease.model_validate({"workload": workload, "state": state})
-        await self.runner.publish(self.bus.subjects.lease(workload), encode(lease))
+        subject = self.bus.subjects.lease("default", "reviews", workload)
+        await self.runner.publish(subject, encode(lease))
 
     async def report(self, status: ProxyStatus) -> None:
-        await self.proxy.publish(self.bus.subjects.status_proxy(status.id), encode(status))
+        if status.id not in self.proxies:
+            self.proxies[status.id] = await self.bus.connect_proxy(status.id)
+        proxy = self.proxies[status.id]
+        await proxy.publish(self.bus.subjects.status_proxy(status.id), encode(status))
 
     async def services(self) -> dict[str, ServiceRecord]:
         answer = await self.ask(
@@ -161,9 +167,8 @@ def new_id() -> str:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with serve_bus() as bus:
         runner, operator = await bus.connect(Role.RUNNER), await bus.connect(Role.OPERATOR)
-        proxy = await bus.connect(Role.PROXY)
         await epoch(await bus.open_store(Bucket.POLICIES), "e1")
-        world = World(bus, tmp_path, MemoryLauncher(), runner, operator, proxy)
+        world = World(bus, tmp_path, MemoryLauncher(), runner, operator)
         await world.start_supervisor()
         yield world
         await world.stop_supervisor()
@@ -271,7 +276,9 @@ async def test_a_late_lease_does_not_bring_a_deregistered_workload_back(world: W
 async def test_gone_ends_the_sidecar_and_keeps_the_service(world: World) -> None:
     workload = await world.started()
     folder = world.home / "proxies" / workload
-    folder.mkdir(parents=True)
+    user = Credentials.read(folder / "nats.json")
+    assert (user.user, user.url) == (f"proxy-{workload}", world.bus.server.url)
+    assert stat.S_IMODE((folder / "nats.json").stat().st_mode) == 0o600
     assert (await world.stop(workload, "gone")).ok
     assert workload not in world.launcher.running
     assert not folder.exists()
@@ -385,7 +392,7 @@ async def test_the_heartbeat_says_what_changed(world: World) -> None:
     async def received(message: Message) -> None:
         heard.put_nowait(decode(Heartbeat, message.data))
 
-    await world.proxy.subscribe(world.bus.subjects.heartbeat(), received)
+    await world.operator.subscribe(world.bus.subjects.heartbeat(), received)
     await world.started()
     key = keys.service("default", "reviews")
     store = await world.bus.existing_store(Role.SUPERVISOR, Bucket.REGISTRY)
@@ -411,7 +418,8 @@ async def test_it_serves_again_after_a_restart_of_nats(world: World) -> None:
 async def test_what_can_not_be_read_costs_a_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await world.runner.publish(world.bus.subjects.lease("x"), b"{}")
-    await world.proxy.publish(world.bus.subjects.status_proxy("x"), b"{}")
+    await world.runner.publish(world.bus.subjects.lease("default", "reviews", "x"), b"{}")
+    proxy = await world.bus.connect_proxy("x")
+    await proxy.publish(world.bus.subjects.status_proxy("x"), b"{}")
     await until(lambda: caplog.text.count("can't be read") == 2)
     assert not any(line.exc_info for line in caplog.records)

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.fake_nats import answer_pings, say_nothing, serve_fake_nats, until_ping
-from tests.support.nats import BusUnderTest, frozen, serve_bus
-from tulle.bus import jetstream, link
+from tests.support.nats import A_PROXY, BusUnderTest, frozen, serve_bus
+from tulle.bus import jetstream, link, nkeys
 from tulle.bus.connection import Connection, connect
 from tulle.bus.credentials import Credentials
 from tulle.bus.errors import (
@@ -33,7 +33,8 @@ from tulle.bus.store import Entry
 from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
 
-ANYBODY = Credentials("", "proxy", "secret")
+_USER = nkeys.generate(nkeys.Kind.USER)
+ANYBODY = Credentials("", "proxy", "a.jwt", _USER.seed)
 
 
 @pytest_asyncio.fixture
@@ -59,10 +60,10 @@ async def until(event: asyncio.Event) -> None:
 @pytest.mark.asyncio
 async def test_a_message_arrives_with_its_headers(bus: BusUnderTest) -> None:
     received = await collect(await bus.connect(Role.COLLECTOR), bus.subjects.telemetry_all)
-    proxy = await bus.connect(Role.PROXY)
-    await proxy.publish(bus.subjects.telemetry("a.b"), b"\x00data", headers={"X": "y"})
+    proxy = await bus.connect_proxy()
+    await proxy.publish(bus.subjects.telemetry("a.b", "a"), b"\x00data", headers={"X": "y"})
     message = await received.get()
-    assert message == Message(bus.subjects.telemetry("a.b"), b"\x00data", "", {"X": "y"})
+    assert message == Message(bus.subjects.telemetry("a.b", "a"), b"\x00data", "", {"X": "y"})
 
 
 @pytest.mark.asyncio
@@ -73,7 +74,7 @@ async def test_an_answer_comes_to_the_one_who_asked(bus: BusUnderTest) -> None:
         await authority.publish(message.reply, b"signed " + message.data)
 
     await authority.subscribe(bus.subjects.ca_sign_all, sign)
-    proxies = [await bus.connect(Role.PROXY) for _ in range(2)]
+    proxies = [await bus.connect_proxy() for _ in range(2)]
     asked = [
         proxy.request(bus.subjects.ca_sign("default", "a"), str(number).encode())
         for number, proxy in enumerate(proxies * 5)
@@ -135,9 +136,9 @@ async def test_what_is_forbidden_says_so_at_once(bus: BusUnderTest) -> None:
 
 @pytest.mark.asyncio
 async def test_a_message_above_the_servers_limit_is_refused(bus: BusUnderTest) -> None:
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await bus.connect_proxy()
     with pytest.raises(TooLarge) as refused:
-        await proxy.publish(bus.subjects.telemetry("0"), bytes(8 * 1024 * 1024 + 1))
+        await proxy.publish(bus.subjects.telemetry("0", "a"), bytes(8 * 1024 * 1024 + 1))
     assert refused.value.limit == 8 * 1024 * 1024
     assert proxy.connected
 
@@ -155,9 +156,9 @@ async def test_a_failing_handler_ends_nothing(
 
     collector = await bus.connect(Role.COLLECTOR)
     await collector.subscribe(bus.subjects.telemetry_all, handle)
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await bus.connect_proxy()
     for data in (b"bad", b"good"):
-        await proxy.publish(bus.subjects.telemetry("0"), data)
+        await proxy.publish(bus.subjects.telemetry("0", "a"), data)
     assert await asyncio.wait_for(received.get(), 5) == b"good"
     assert "no good" in caplog.text
 
@@ -168,9 +169,9 @@ async def test_a_queue_group_gets_each_message_once(bus: BusUnderTest) -> None:
     for _ in range(2):
         collector = await bus.connect(Role.COLLECTOR)
         await collector.subscribe(bus.subjects.telemetry_all, received.put, queue="collectors")
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await bus.connect_proxy()
     for _ in range(20):
-        await proxy.publish(bus.subjects.telemetry("0"))
+        await proxy.publish(bus.subjects.telemetry("0", "a"))
     for _ in range(20):
         await asyncio.wait_for(received.get(), 5)
     assert received.empty()
@@ -178,12 +179,12 @@ async def test_a_queue_group_gets_each_message_once(bus: BusUnderTest) -> None:
 
 @pytest.mark.asyncio
 async def test_unsubscribing_ends_the_messages(bus: BusUnderTest) -> None:
-    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect(Role.PROXY)
+    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect_proxy()
     received: asyncio.Queue[Message] = asyncio.Queue()
     first = await collector.subscribe(bus.subjects.telemetry_all, received.put)
     await collector.unsubscribe(first)
     second = await collect(collector, bus.subjects.telemetry_all)
-    await proxy.publish(bus.subjects.telemetry("0"))
+    await proxy.publish(bus.subjects.telemetry("0", "a"))
     await asyncio.wait_for(second.get(), 5)
     assert received.empty()
 
@@ -196,10 +197,10 @@ async def test_draining_handles_what_has_arrived(bus: BusUnderTest) -> None:
         await asyncio.sleep(0.01)
         handled.append(message.data)
 
-    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect(Role.PROXY)
+    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect_proxy()
     await collector.subscribe(bus.subjects.telemetry_all, handle)
     for number in range(10):
-        await proxy.publish(bus.subjects.telemetry("0"), str(number).encode())
+        await proxy.publish(bus.subjects.telemetry("0", "a"), str(number).encode())
     await proxy.flush()
     await collector.drain()
     assert handled == [str(number).encode() for number in range(10)]
@@ -216,26 +217,24 @@ async def test_the_first_connect_is_bounded(bus: BusUnderTest) -> None:
     await bus.server.stop()
     began = time.monotonic()
     with pytest.raises(ConnectFailed, match=rf"{bus.server.url}.*Errno 111.*0\.3 s"):
-        await connect(
-            bus.server.url, bus.server.credentials(Role.PROXY), name="p", first_timeout=0.3
-        )
+        await connect(bus.server.url, bus.user(A_PROXY), name="p", first_timeout=0.3)
     assert time.monotonic() - began < 3
 
 
 @pytest.mark.asyncio
 async def test_the_first_connect_waits_for_a_server_that_starts(bus: BusUnderTest) -> None:
     await bus.server.stop()
-    connecting = asyncio.create_task(bus.connect(Role.PROXY))
+    connecting = asyncio.create_task(bus.connect_proxy())
     await asyncio.sleep(0)
     await bus.server.start()
     assert (await connecting).connected
 
 
 @pytest.mark.asyncio
-async def test_a_wrong_password_fails_at_once(bus: BusUnderTest) -> None:
-    wrong = replace(bus.server.credentials(Role.PROXY), password="guess")
+async def test_who_has_not_the_key_of_his_jwt_is_refused_at_once(bus: BusUnderTest) -> None:
+    wrong = replace(bus.user(A_PROXY), seed=nkeys.generate(nkeys.Kind.USER).seed)
     began = time.monotonic()
-    with pytest.raises(ConnectFailed, match="user 'proxy' was refused"):
+    with pytest.raises(ConnectFailed, match="user 'proxy-a' was refused"):
         await connect(bus.server.url, wrong, name="p", first_timeout=30)
     assert time.monotonic() - began < 5
 
@@ -259,7 +258,7 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
 
 @pytest.mark.asyncio
 async def test_without_a_link_nothing_is_sent_and_it_says_so(bus: BusUnderTest) -> None:
-    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect(Role.PROXY)
+    collector, proxy = await bus.connect(Role.COLLECTOR), await bus.connect_proxy()
     received = await collect(collector, bus.subjects.telemetry_all)
     lost, back = asyncio.Event(), asyncio.Event()
     proxy.on_disconnect(lost.set)
@@ -270,7 +269,7 @@ async def test_without_a_link_nothing_is_sent_and_it_says_so(bus: BusUnderTest) 
     await until(lost)
     assert not proxy.connected
     with pytest.raises(NotConnected, match="was not sent"):
-        await proxy.publish(bus.subjects.telemetry("0"), b"lost")
+        await proxy.publish(bus.subjects.telemetry("0", "a"), b"lost")
     with pytest.raises(NotConnected):
         await proxy.request(bus.subjects.ca_sign("default", "a"))
     with pytest.raises(NotConnected):
@@ -279,7 +278,7 @@ async def test_without_a_link_nothing_is_sent_and_it_says_so(bus: BusUnderTest) 
     await until(back)
     await until(collector_back)
     assert proxy.connected
-    await proxy.publish(bus.subjects.telemetry("0"), b"sent")
+    await proxy.publish(bus.subjects.telemetry("0", "a"), b"sent")
     assert (await asyncio.wait_for(received.get(), 5)).data == b"sent"
 
 
@@ -307,7 +306,7 @@ async def test_a_subscription_made_without_a_link_begins_when_it_is_back(
     received = await collect(collector, bus.subjects.telemetry_all)
     await bus.server.start()
     await until(back)
-    await (await bus.connect(Role.PROXY)).publish(bus.subjects.telemetry("0"), b"x")
+    await (await bus.connect_proxy()).publish(bus.subjects.telemetry("0", "a"), b"x")
     assert (await asyncio.wait_for(received.get(), 5)).data == b"x"
 
 
@@ -322,7 +321,7 @@ async def test_a_handler_outlives_a_break(bus: BusUnderTest) -> None:
 
     collector = await bus.connect(Role.COLLECTOR)
     await collector.subscribe(bus.subjects.telemetry_all, handle)
-    await (await bus.connect(Role.PROXY)).publish(bus.subjects.telemetry("0"))
+    await (await bus.connect_proxy()).publish(bus.subjects.telemetry("0", "a"))
     await until(began)
     back = asyncio.Event()
     collector.on_reconnect(back.set)
@@ -334,7 +333,7 @@ async def test_a_handler_outlives_a_break(bus: BusUnderTest) -> None:
 
 @pytest.mark.asyncio
 async def test_it_comes_back_from_a_killed_server_again_and_again(bus: BusUnderTest) -> None:
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await bus.connect_proxy()
     for _ in range(3):
         back = asyncio.Event()
         proxy.on_reconnect(back.set)
@@ -348,17 +347,17 @@ async def test_it_comes_back_from_a_killed_server_again_and_again(bus: BusUnderT
 
 @pytest.mark.asyncio
 async def test_a_server_that_hangs_is_noticed_by_pings(bus: BusUnderTest) -> None:
-    proxy = await bus.connect(Role.PROXY)
+    proxy = await bus.connect_proxy()
     lost, back = asyncio.Event(), asyncio.Event()
     proxy.on_disconnect(lost.set)
     proxy.on_reconnect(back.set)
     with frozen(bus.server):
         # More than the socket takes: nats-py's own close would wait for the server to read it.
         for _ in range(16):
-            await proxy.publish(bus.subjects.telemetry("0"), bytes(1024 * 1024))
+            await proxy.publish(bus.subjects.telemetry("0", "a"), bytes(1024 * 1024))
         await until(lost)
         with pytest.raises(NotConnected):
-            await proxy.publish(bus.subjects.telemetry("0"))
+            await proxy.publish(bus.subjects.telemetry("0", "a"))
     await until(back)
 
 

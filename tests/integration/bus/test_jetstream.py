@@ -11,7 +11,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from tests.support.nats import BusUnderTest, frozen, serve_bus
+from tests.support.nats import A_PROXY, BusUnderTest, frozen, serve_bus
 from tulle.bus.errors import Fenced, NobodyListens, NotConnected, StoreRefused, StoreReplaced
 from tulle.bus.events import Event, parse_event
 from tulle.bus.jetstream import existing_store, open_store
@@ -137,7 +137,7 @@ async def test_opening_a_bucket_again_changes_nothing(bus: BusUnderTest) -> None
 
 @pytest.mark.asyncio
 async def test_a_bucket_that_is_not_there_says_so(bus: BusUnderTest) -> None:
-    store = await bus.existing_store(Role.PROXY, Bucket.CONFIG)
+    store = await bus.existing_store(A_PROXY, Bucket.CONFIG)
     with pytest.raises(NobodyListens):
         await store.get("hosts")
     await bus.open_store(Bucket.CONFIG)
@@ -167,8 +167,8 @@ async def test_what_is_stored_is_republished_in_order_with_its_revisions(
 ) -> None:
     store = await bus.open_store(Bucket.CONFIG)
     received: asyncio.Queue[Message] = asyncio.Queue()
-    proxy = await bus.connect(Role.PROXY)
-    await proxy.subscribe(bus.subjects.event_all(Bucket.CONFIG), received.put)
+    operator = await bus.connect(Role.OPERATOR)
+    await operator.subscribe(bus.subjects.event_all(Bucket.CONFIG), received.put)
     term = await store.put_if("leader", b"me", 0)
     await store.put_all([put("hosts", b"1"), put("inbound.a")], Fence("leader", b"me", term))
     with pytest.raises(Fenced):
@@ -193,9 +193,9 @@ async def test_a_purge_is_republished_as_a_delete(bus: BusUnderTest) -> None:
     """We never purge; any KV client can."""
     store = await bus.open_store(Bucket.REGISTRY)
     received: asyncio.Queue[Message] = asyncio.Queue()
-    proxy = await bus.connect(Role.PROXY)
+    operator = await bus.connect(Role.OPERATOR)
     await store.put_if("service.default.a", b"x", 0)
-    await proxy.subscribe(bus.subjects.event_all(Bucket.REGISTRY), received.put)
+    await operator.subscribe(bus.subjects.event_all(Bucket.REGISTRY), received.put)
     supervisor = await bus.connect(Role.SUPERVISOR)
     await supervisor.request(
         bus.subjects.value(Bucket.REGISTRY, "service.default.a"),

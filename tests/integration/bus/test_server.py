@@ -12,8 +12,9 @@ import pytest
 from tests.support.nats import serve_bus
 from tulle.bus.connection import connect
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import ServerFailed
-from tulle.bus.permissions import Role
+from tulle.bus.errors import ConnectFailed, ServerFailed
+from tulle.bus.issuer import Issuer, push, revoke
+from tulle.bus.permissions import Rights, Role, RunnerUser, rights
 from tulle.bus.server import NatsServer, serve
 from tulle.bus.subjects import Subjects
 
@@ -41,17 +42,18 @@ async def test_it_leaves_secrets_to_its_owner_alone(tmp_path: Path) -> None:
     async with serve(folder, creds, SUBJECTS) as server:
         assert mode(folder) == mode(creds) == 0o700
         assert mode(folder / "nats.json") == 0o600
-        files = {path.stem: path for path in creds.iterdir()}
-        assert set(files) == set(Role)
-        passwords = set()
-        for role, path in files.items():
+        assert mode(folder / "keys.json") == 0o600
+        names = {f"{role.value}.json" for role in Role}
+        assert {path.name for path in creds.iterdir()} == names | {"operator.creds"}
+        seeds = set()
+        for path in creds.iterdir():
             assert mode(path) == 0o600
-            credentials = Credentials.read(path)
+        for role in Role:
+            credentials = Credentials.read(creds / f"{role.value}.json")
             assert (credentials.url, credentials.user) == (server.url, role)
-            assert credentials.password not in repr(credentials)
-            passwords.add(credentials.password)
-        assert len(passwords) == len(Role)
-        assert min(map(len, passwords)) >= 22  # 128 bits in base64
+            assert credentials.seed not in (folder / "nats.json").read_text()
+            seeds.add(credentials.seed)
+        assert len(seeds) == len(Role)
 
 
 @pytest.mark.asyncio
@@ -62,7 +64,7 @@ async def test_it_listens_on_loopback_alone() -> None:
 
 
 @pytest.mark.asyncio
-async def test_it_lets_nobody_in_without_a_password() -> None:
+async def test_it_lets_nobody_in_without_a_user() -> None:
     async with serve_bus() as bus:
         host, port = bus.server.url.removeprefix("nats://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -77,10 +79,10 @@ async def test_it_lets_nobody_in_without_a_password() -> None:
 async def test_a_restart_keeps_port_and_users(tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "nats", tmp_path / "creds", SUBJECTS)
     await server.start()
-    before = server.url, server.pid, server.credentials(Role.PROXY)
+    before = server.url, server.pid, server.credentials(Role.RUNNER)
     await server.restart()
     try:
-        assert (server.url, server.credentials(Role.PROXY)) == (before[0], before[2])
+        assert (server.url, server.credentials(Role.RUNNER)) == (before[0], before[2])
         assert server.pid not in (None, before[1])
         async with await connect(server.url, before[2], name="test") as connection:
             assert connection.connected
@@ -98,13 +100,17 @@ async def test_the_next_server_of_a_folder_has_port_and_users_of_the_one_before(
 ) -> None:
     folder, creds = tmp_path / "nats", tmp_path / "creds"
     async with serve(folder, creds, SUBJECTS) as first:
-        before = {role: first.credentials(role) for role in Role}
-    (creds / f"{Role.PROXY}.json").write_bytes(b"{")
+        before = {role: first.credentials(role).key.public for role in Role}
+        client = await connect(first.url, first.credentials(Role.OPERATOR), name="outlives it")
+    (creds / f"{Role.RUNNER}.json").write_bytes(b"{")
     async with serve(folder, creds, SUBJECTS) as second:
-        after = {role: second.credentials(role) for role in Role}
+        after = {role: second.credentials(role).key.public for role in Role}
+        async with asyncio.timeout(10), client:
+            while not client.connected:  # noqa: ASYNC110 - with what it had
+                await asyncio.sleep(0.01)
 
     assert second.url == first.url
-    assert {role for role in Role if before[role] != after[role]} == {Role.PROXY}  # it was broken
+    assert {role for role in Role if before[role] != after[role]} == {Role.RUNNER}  # it was broken
 
 
 @pytest.mark.asyncio
@@ -152,3 +158,47 @@ async def test_a_failed_start_shows_the_end_of_the_log(tmp_path: Path) -> None:
     assert failed.value.log == str(tmp_path / "nats" / "nats.log")
     assert len(failed.value.output) <= 4096
     assert server.pid is None
+
+
+@pytest.mark.asyncio
+async def test_a_jwt_signed_by_others_lets_nobody_in(tmp_path: Path) -> None:
+    async with serve(tmp_path / "nats", tmp_path / "creds", SUBJECTS) as server:
+        (tmp_path / "other").mkdir()
+        other = Issuer.make(tmp_path / "other")
+        forged = other.credentials(server.url, "operator", Rights((">",), (">",)))
+        with pytest.raises(ConnectFailed, match="'operator' was refused"):
+            await connect(server.url, forged, name="test")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("file", ["keys.json", "revoked.json"])
+async def test_damaged_keys_are_said_and_not_replaced(tmp_path: Path, file: str) -> None:
+    async with serve(tmp_path / "nats", tmp_path / "creds", SUBJECTS):
+        pass
+    (tmp_path / "nats" / file).write_text("garbage")
+    with pytest.raises(ServerFailed, match=file):
+        await NatsServer(tmp_path / "nats", tmp_path / "creds", SUBJECTS).start()
+    assert (tmp_path / "nats" / file).read_text() == "garbage"
+
+
+@pytest.mark.asyncio
+async def test_a_revoked_user_is_out_at_once_and_stays_out(tmp_path: Path) -> None:
+    folder = tmp_path / "nats"
+    async with serve(folder, tmp_path / "creds", SUBJECTS) as server:
+        issuer = Issuer.load(folder)
+        user = RunnerUser("x", "default", "a")
+        who = issuer.credentials(server.url, user.name, rights(user, SUBJECTS))
+        staying = await connect(server.url, server.credentials(Role.RUNNER), name="stays")
+        client = await connect(server.url, who, name="revoked")
+        lost = asyncio.Event()
+        client.on_disconnect(lost.set)
+        await push(issuer, SUBJECTS.mesh, server.url, revoke(folder, who.key.public))
+        await asyncio.wait_for(lost.wait(), 5)
+        assert staying.connected
+        await client.close()
+        await staying.close()
+        with pytest.raises(ConnectFailed, match="'runner-x' was refused"):
+            await connect(server.url, who, name="again")
+        await server.restart()
+        with pytest.raises(ConnectFailed, match="'runner-x' was refused"):
+            await connect(server.url, who, name="again")

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tulle.deploy.demo.children import CommandFailed
-from tulle.load import contestants, envoy, machine, nginx, wrk
+from tulle.load import contestants, envoy, machine, nginx, pair, wrk
 from tulle.load.scenarios import SCENARIOS
 
 ENVOY = Path(sys.executable).parent / "envoy"
@@ -30,11 +31,29 @@ async def test_a_peer_forwards_and_its_cpu_is_seen(name: str, tmp_path: Path) ->
         contestants.backend(tmp_path) as backend,
         contestants.PEERS[name](tmp_path, backend) as peer,
     ):
-        before = machine.cpu_seconds_of(peer.pid)
+        (pid,) = peer.pids
+        before = machine.cpu_seconds_of(pid)
         sample = await wrk.run(tmp_path, SCENARIOS["http1"], peer.port, seconds=1)
         assert sample.errors == 0
         assert sample.requests > 100
-        assert machine.cpu_seconds_of(peer.pid) > before
+        assert machine.cpu_seconds_of(pid) > before
+
+
+@pytest.mark.asyncio
+async def test_two_envoys_forward_over_mtls_and_let_only_the_gateway_in(tmp_path: Path) -> None:
+    scenario = SCENARIOS["http1-mtls-pair"]
+    async with (
+        contestants.backend(tmp_path) as backend,
+        pair.PAIRS["envoy"](tmp_path, backend) as peer,
+    ):
+        gateway, sidecar = map(machine.cpu_seconds_of, peer.pids)
+        sample = await wrk.run(tmp_path, scenario, peer.port, seconds=1)
+        assert sample.errors == 0
+        assert sample.requests > 100
+        refused = await wrk.run(tmp_path, replace(scenario, path="/other"), peer.port, seconds=1)
+        assert refused.errors == refused.requests
+        after = [*map(machine.cpu_seconds_of, peer.pids)]
+        assert after[0] > gateway and after[1] > sidecar
 
 
 @pytest.mark.asyncio

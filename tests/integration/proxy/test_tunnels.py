@@ -249,7 +249,7 @@ async def test_a_connect_waits_for_the_config_of_its_host() -> None:
 async def test_connections_have_a_limit() -> None:
     async with served(echo, limits=ConnectionLimits(max_connections=2)) as both:
         async with both.tunnel(), both.tunnel():
-            assert await both.refusal() == (503, "pending_overflow")
+            assert await both.refusal() == (503, "upstream_overflow")
         await until(lambda: both.counted(both.ours, CLOSED) == {"-": 2})
         async with both.tunnel():
             pass

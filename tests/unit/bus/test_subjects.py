@@ -22,10 +22,13 @@ def test_what_is_built_parses_back(one: str, two: str, three: str) -> None:
         SUBJECTS.event_config(key): Parsed(Kind.EVENT_CONFIG, (key,)),
         SUBJECTS.event_registry(key): Parsed(Kind.EVENT_REGISTRY, (key,)),
         SUBJECTS.event_policies(key): Parsed(Kind.EVENT_POLICIES, (key,)),
+        SUBJECTS.event(Bucket.CREDENTIALS, key): Parsed(Kind.EVENT_CREDENTIALS, (key,)),
         SUBJECTS.heartbeat(): Parsed(Kind.HEARTBEAT),
         SUBJECTS.trust(): Parsed(Kind.TRUST),
-        SUBJECTS.lease(one): Parsed(Kind.LEASE, (one,)),
-        SUBJECTS.telemetry(one): Parsed(Kind.TELEMETRY, (one,)),
+        SUBJECTS.lease(one, two, three): Parsed(Kind.LEASE, (one, two, three)),
+        SUBJECTS.telemetry(one, two): Parsed(Kind.TELEMETRY, (one, two)),
+        SUBJECTS.api_credential(one): Parsed(Kind.API_CREDENTIAL, (one,)),
+        SUBJECTS.api_runner(one): Parsed(Kind.API_RUNNER, (one,)),
         SUBJECTS.status_proxy(one): Parsed(Kind.STATUS_PROXY, (one,)),
         SUBJECTS.proxy_command(one, two): Parsed(Kind.PROXY_COMMAND, (one, two)),
     }
@@ -40,6 +43,8 @@ def test_the_wildcards_cover_what_is_built() -> None:
     assert SUBJECTS.event_all(Bucket.CONFIG) == "tulle.test-1.event.config.>"
     assert SUBJECTS.status_all == "tulle.test-1.status.proxy.*"
     assert SUBJECTS.proxy_commands("a.b") == "tulle.test-1.proxy.a=2Eb.*"
+    assert SUBJECTS.telemetry_of("a.b") == "tulle.test-1.telemetry.*.a=2Eb"
+    assert SUBJECTS.leases("default", "a.b") == "tulle.test-1.lease.default.a=2Eb.*"
 
 
 def test_a_bucket_is_a_stream_with_subjects() -> None:
@@ -55,7 +60,7 @@ def test_a_bucket_is_a_stream_with_subjects() -> None:
         "tulle.test-1.",
         "tulle.test-1.unknown.a",
         "tulle.test-1.lease",
-        "tulle.test-1.lease.a.b",
+        "tulle.test-1.lease.a.b.c.d",
         "tulle.test-1.event.config",
         "tulle.test-1.event.heartbeat.a",
         "tulle.test-1.proxy.a=41.b",

@@ -27,6 +27,8 @@ def test_all_variables_are_read() -> None:
             "TULLE_NATS": "nats://127.0.0.1:4222",
             "TULLE_CREDS": "/c/operator.json",
             "TULLE_LOG": "json",
+            "TULLE_ACCESS_LOG": "text",
+            "TULLE_TELEMETRY": "off",
         }
     )
 
@@ -35,6 +37,8 @@ def test_all_variables_are_read() -> None:
         nats="nats://127.0.0.1:4222",
         creds=Path("/c/operator.json"),
         json_logs=True,
+        access_log="text",
+        telemetry=False,
     )
     assert found.mesh_folder == Path("/h/default")
 
@@ -48,3 +52,24 @@ def test_a_mesh_is_never_named_like_a_path(name: str) -> None:
 def test_an_unknown_form_of_logs_is_refused() -> None:
     with pytest.raises(Usage, match="text or json"):
         settings.read(environ={"TULLE_LOG": "xml"})
+
+
+def test_the_access_log_is_off_unless_asked_for() -> None:
+    assert settings.read(environ={}).access_log == "off"
+    env = {"TULLE_ACCESS_LOG": "text"}
+    assert settings.read(environ=env).access_log == "text"
+    assert settings.read(environ=env, access_log="json").access_log == "json"
+    assert settings.read(environ=env, access_log="off").access_log == "off"
+
+
+def test_an_unknown_form_of_the_access_log_is_refused() -> None:
+    with pytest.raises(Usage, match="TULLE_ACCESS_LOG is 'xml': it takes off, text, json"):
+        settings.read(environ={"TULLE_ACCESS_LOG": "xml"})
+    with pytest.raises(Usage, match="--access-log is ''"):
+        settings.read(environ={}, access_log="")
+
+
+def test_telemetry_is_on_or_off() -> None:
+    assert settings.read(environ={}).telemetry
+    with pytest.raises(Usage, match="on or off"):
+        settings.read(environ={"TULLE_TELEMETRY": "less"})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tulle.bus.errors import ServerFailed
+from tulle.deploy import detached, local
 from tulle.deploy.progress import Progress
 from tulle.deploy.settings import Settings
 from tulle.deploy.up import UpOptions, Watcher
@@ -34,3 +35,30 @@ async def test_why_nats_does_not_come_back_is_logged(
             await watcher._keep_nats()
 
     assert "no space left on device" in caplog.text
+
+
+class Told:
+    """A Ray host that only hears its arguments."""
+
+    leader = None
+
+    def __init__(self) -> None:
+        self.arguments: list[str] = []
+
+    async def start(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+
+
+@pytest.mark.asyncio
+async def test_the_ray_host_is_told_how_requests_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = Settings(home=tmp_path, access_log="json")
+    options = UpOptions.parse(bind="127.0.0.1", ingress_port=0, http_port=0)
+    watcher, ray = Watcher(of, options, Progress(io.StringIO())), Told()
+    monkeypatch.setattr(watcher, "_ray", ray)
+    watcher._home.make()
+    await watcher._start_ray()
+    assert local._parse(ray.arguments).access_log == "json"
+    twin = detached._command(of, options)
+    assert twin[twin.index("--access-log") + 1] == "json"

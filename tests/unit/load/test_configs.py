@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tulle.load import envoy, haproxy, nginx, ours
+from tulle.load import envoy, envoy_pair, haproxy, nginx, ours
 from tulle.load.scenarios import BACKEND_HOST, BODY, HOST, PREFIXES
 
 FOLDER = Path("/tmp/bench")
@@ -59,3 +59,25 @@ def test_haproxy_forwards_alike() -> None:
     assert f"bind 127.0.0.1:{PORT}" in text
     assert f"server backend 127.0.0.1:{BACKEND}" in text
     assert HOST in text
+
+
+def test_two_envoys_check_each_other_and_what_is_asked() -> None:
+    roots = FOLDER / "roots.pem"
+    party = envoy_pair.Party("spiffe://x/ns/a/sa/b", FOLDER / "b.pem", FOLDER / "b.key")
+    gateway = yaml.safe_load(
+        envoy_pair.gateway(PORT, BACKEND, COLLECTOR, party, "spiffe://s", roots)
+    )
+    cluster, _ = gateway["static_resources"]["clusters"]
+    tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+    (name,) = tls["validation_context"]["match_typed_subject_alt_names"]
+    assert name == {"san_type": "URI", "matcher": {"exact": "spiffe://s"}}
+    sidecar = yaml.safe_load(
+        envoy_pair.sidecar(PORT, BACKEND, COLLECTOR, party, "spiffe://c", roots)
+    )
+    (listener,) = sidecar["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    assert chain["transport_socket"]["typed_config"]["require_client_certificate"] is True
+    rbac, router = chain["filters"][0]["typed_config"]["http_filters"]
+    policy = rbac["typed_config"]["rules"]["policies"]["bench"]
+    assert policy["principals"] == [{"authenticated": {"principal_name": {"exact": "spiffe://c"}}}]
+    assert router["name"] == "envoy.filters.http.router"

@@ -1,6 +1,6 @@
 import pytest
 
-from tulle.load.rows import Round, Row, row, share_of_envoy
+from tulle.load.rows import Round, Row, missed, row, share_of_envoy
 from tulle.load.wrk import Sample
 
 ROUNDS = (
@@ -27,3 +27,12 @@ def test_our_share_of_envoys_cpu() -> None:
     assert share_of_envoy(rows, "http1") == 0.5
     assert share_of_envoy(rows[:1], "http1") is None
     assert share_of_envoy(rows, "http2") is None
+
+
+def test_each_promised_scenario_that_is_missed_is_named() -> None:
+    rows = [
+        Row(scenario, peer, cpu, 1000.0, 1.0, 2.0, 0)
+        for scenario in ("http1", "http1-mtls-pair", "other")
+        for peer, cpu in (("tulle", 61.0), ("envoy", 100.0))
+    ]
+    assert [line.split()[4] for line in missed(rows).splitlines()] == ["http1", "http1-mtls-pair"]

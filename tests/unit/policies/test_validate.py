@@ -246,7 +246,7 @@ def test_a_document_given_twice_is_an_error() -> None:
 
 
 def test_all_problems_come_at_once_in_the_order_of_lines() -> None:
-    text = ROUTE.replace("http:", "tcp: []\n  http:\n  - fault: {}") + "---\n" + EDGE
+    text = ROUTE.replace("http:", "tcp: []\n  http:\n  - mirror: {host: a}") + "---\n" + EDGE
     found = problems(text)
     assert [(p.line, p.code) for p in found] == [
         (6, "not-supported-yet"),

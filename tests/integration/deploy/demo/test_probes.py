@@ -76,3 +76,21 @@ async def test_the_certificate_is_seen_and_whether_nobody_was_answered(
 async def test_a_plain_connection_counts_the_bytes_of_an_answer(answer: bytes) -> None:
     async with server(answer) as port:
         assert await asyncio.to_thread(probes.speak_plainly, "127.0.0.1", port) == len(answer)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (b"", probes.Asked(0, "")),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", probes.Asked(200, "")),
+        (
+            b"HTTP/1.1 403 Forbidden\r\nx-tulle-reason: rbac_denied\r\ncontent-length: 0\r\n\r\n",
+            probes.Asked(403, "rbac_denied"),
+        ),
+    ],
+    ids=["closed", "let in", "denied"],
+)
+async def test_what_a_plain_request_gets(answer: bytes, asked: probes.Asked) -> None:
+    async with server(answer) as port:
+        assert await asyncio.to_thread(probes.ask_plainly, "127.0.0.1", port, "/") == asked

@@ -17,11 +17,12 @@ SPECS = ProxySpecs(
         mesh="test",
         nats_url="nats://127.0.0.1:4222",
         nats_credentials="/home/creds/supervisor.json",
-        proxy_credentials="/home/creds/proxy.json",
         home="/home",
         leaf_ttl_seconds=60.0,
         log_folder="/home/logs",
         json_logs=True,
+        telemetry=False,
+        access_log="text",
     ),
     TICKET_KEY,
 )
@@ -52,11 +53,18 @@ def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
     assert ticket == Ticket("ingress-abcde", "istio-system", "istio-ingressgateway", NOW)
 
 
-def test_proxies_get_the_credentials_of_proxies() -> None:
-    assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/creds/proxy.json"
+def test_a_proxy_has_a_nats_user_of_its_own() -> None:
+    assert SPECS.gateway(INGRESS, "a", NOW).nats_credentials == "/home/proxies/a/nats.json"
 
 
 def test_proxies_log_where_control_actors_do_under_their_own_name() -> None:
     spec = SPECS.gateway(INGRESS, "ingress-abcde", NOW)
     assert (spec.log_folder, spec.json_logs) == ("/home/logs", True)
     assert spec.name == "tulle-proxy-ingress-abcde"
+
+
+def test_all_proxies_are_told_whether_to_count_and_to_log_requests() -> None:
+    request = start_request(ports=[port()])
+    desired = DesiredWorkload(id="a", namespace="b", account="c", request=request)
+    for spec in (SPECS.gateway(INGRESS, "d", NOW), SPECS.sidecar(desired, "node", NOW)):
+        assert (spec.telemetry, spec.access_log) == (False, "text")

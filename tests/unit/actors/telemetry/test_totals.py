@@ -111,3 +111,26 @@ def test_sums_never_fall_and_end_as_what_was_counted(steps: list[tuple[str, str,
     for proxy, (started, value) in lives.items():
         totals.add(batch(value, proxy=proxy, started=started))
     assert dict(totals.sums())[A].value == counted
+
+
+def test_an_old_value_that_comes_late_changes_nothing() -> None:
+    totals = Totals()
+    totals.add(batch(5))
+    totals.add(batch(4))
+    assert dict(totals.sums()) == {A: Value(5)}
+
+
+def test_what_is_remembered_is_all_there_is_to_know() -> None:
+    before = Totals()
+    for started in (1, 2, 3):
+        before.add(batch(10, started=started))
+    before.add(batch(4, proxy="gone"))
+    before.add(histogram(1, 0, 2))
+    after = Totals(max_series=5)
+    after.restore(before.remember())
+    assert list(after.sums()) == list(before.sums())
+    after.add(batch(12, started=3))
+    assert dict(after.sums())[A] == Value(36), "the living go on where they were"
+    after.add(batch(1, proxy="new"))
+    after.add(batch(1, proxy="newer"))
+    assert after.refused == 1, "what is restored counts against the bound"

@@ -1,0 +1,1 @@
+"""What a document can't mean though its fields fit: the parts of `contradictions.py`."""

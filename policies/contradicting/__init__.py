@@ -1,0 +1,1 @@
+"""What documents say and can't mean, a file per kind. Entry point: `contradictions.py`."""
