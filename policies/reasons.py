@@ -50,6 +50,12 @@ CONNECT_NOT_SUPPORTED = _reason(
 UPGRADE_NOT_SUPPORTED = _reason(
     "upgrade_not_supported", 501, "-", "Upgrade of the protocol is not supported yet."
 )
+MISDIRECTED_REQUEST = _reason(
+    "misdirected_request",
+    421,
+    "NR",
+    "The request's host is of another server of this Gateway than the connection's TLS name (SNI).",
+)
 NO_GATEWAY = _reason("no_gateway", 404, "NR", "No Gateway selects this pool and port yet.")
 ROUTE_NOT_FOUND = _reason("route_not_found", 404, "NR", "No route matches this request.")
 TCP_PORT = _reason(

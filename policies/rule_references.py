@@ -19,7 +19,7 @@ from tulle.policies.world import Policy
 
 
 def rule_references(index: Index, policy: Policy) -> Iterator[Problem]:
-    """Warnings about host and ports, errors about TLS that its hosts can't have."""
+    """Warnings about host, ports and credentials, errors about TLS that its hosts can't have."""
     document, rule = policy.document, spec(policy, DestinationRule)
     path: Path = ("spec", "host")
     host = index.qualify(rule.host, document.namespace)
@@ -27,6 +27,7 @@ def rule_references(index: Index, policy: Policy) -> Iterator[Problem]:
     if not backend.known and not hostnames.is_wildcard(host):
         yield document.problem("missing-reference", path, no_host(index, host), "warning")
     yield from _tls(index, policy, host)
+    yield from _credentials(policy)
     if policy not in backend.rules and backend.rules:
         used = backend.rules[0].key
         message = f"{used} already decides about {host}; this rule is not used"
@@ -59,6 +60,19 @@ def _tls(index: Index, policy: Policy, host: str) -> Iterator[Problem]:
                 f"TLS to the wildcard {wildcards[0]} without sni is not supported yet; give sni"
             )
             yield policy.document.problem("not-supported-yet", path, message)
+
+
+def _credentials(policy: Policy) -> Iterator[Problem]:
+    """Certificates that no sidecar gets."""
+    for path, tls in _written_tls(spec(policy, DestinationRule)):
+        if tls.credential_name:
+            message = (
+                f"only gateways hold credentials: a sidecar can't use {tls.credential_name} and "
+                "answers requests to this host with 503 upstream_tls_failed; for sidecars give "
+                "files, like caCertificates"
+            )
+            where = (*path, "credentialName")
+            yield policy.document.problem("missing-reference", where, message, "warning")
 
 
 def _outside(index: Index, policy: Policy, host: str) -> list[str]:

@@ -61,12 +61,31 @@ _ATTRIBUTES: Final = (
 """Keys of `when`; headers come besides."""
 
 
+UNSEEN_HEADERS: Final = frozenset(
+    (
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-client-cert",
+    )
+)
+"""Of one hop, with `x-tulle-*`: a proxy reads them for itself, and no rule ever sees them."""
+
+
 def _attribute(value: Json) -> bool:
     key = str(value)
     if key.startswith("request.headers["):
         # The host and the pseudo headers have fields of their own in `to`.
-        name = key.removeprefix("request.headers[").lower()
-        return not name.startswith(":") and name != "host]"
+        name = key.removeprefix("request.headers[").removesuffix("]").lower()
+        return name not in UNSEEN_HEADERS and not name.startswith((":", "x-tulle-"))
     # What is no attribute at all is refused by `security.py`.
     return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
 

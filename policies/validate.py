@@ -93,24 +93,32 @@ def _server(document: Document, server: OpenServer) -> Iterator[Problem]:
     path: Path = ("spec", "servers", server.position)
     if server.blocked_by is not None:
         message = (
-            f"the older {server.blocked_by.key} has opened port {server.port} with another protocol"
-            f" than {server.protocol}; this server is not used"
+            f"{_earlier(server, server.blocked_by)} has opened port {server.port} with another "
+            f"protocol than {server.protocol}; this server is not used"
         )
         yield document.problem("conflict", (*path, "port", "protocol"), message, "warning")
     for written, older in server.older:
+        earlier = _earlier(server, older)
         if server.protocol == "HTTPS":
             message = (
-                f"{written} on port {server.port} is already served by the older {older.key}; "
+                f"{written} on port {server.port} is already served by {earlier}; "
                 "this server is not used for it"
             )
         else:
             message = (
-                f"{written} on port {server.port} is also served by the older {older.key}; their "
-                "routes are merged, the older VirtualService first, and the older Gateway decides "
-                "about httpsRedirect"
+                f"{written} on port {server.port} is also served by {earlier}; their routes are "
+                "merged, the older VirtualService first, and the server named here decides about "
+                "httpsRedirect"
             )
         where = (*path, "hosts", server.server.hosts.index(written))
         yield document.problem("conflict", where, message, "warning")
+
+
+def _earlier(server: OpenServer, owner: Policy) -> str:
+    """The Gateway that has what `server` wants as well, which may be its own."""
+    if owner.key == server.gateway.key:
+        return "an earlier server of this Gateway"
+    return f"the older {owner.key}"
 
 
 def _service_entry(index: Index, policy: Policy) -> Iterator[Problem]:

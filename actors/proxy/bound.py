@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.stats import Recorder
 from tulle.policies.decide.authorize import Denial, RequestAuthorizer
-from tulle.policies.reasons import RBAC_DENIED, Reason
+from tulle.policies.decide.paths import settled
+from tulle.policies.reasons import MISDIRECTED_REQUEST, RBAC_DENIED, Reason
 
 if TYPE_CHECKING:
     from tulle.actors.proxy.client import ClientConnection
     from tulle.actors.proxy.edge import BaseEdge
+    from tulle.actors.proxy.server_tls import ServerNames
+    from tulle.policies.config import ServerTls
 
 
 class Bound:
     """The `Edge` of one connection.
 
     `authorize` is asked for each request. `leaves`: the next answer is the connection's last.
-    `barred`: its next request ends it.
+    `barred`: its next request ends it. `names`, if there are several servers at the port: `server`
+    is the one that its TLS ended at, and the only one whose hosts it may ask for.
     """
 
-    __slots__ = ("authorize", "barred", "edge", "leaves")
+    __slots__ = ("authorize", "barred", "edge", "leaves", "names", "server")
 
     def __init__(
         self,
@@ -38,6 +42,8 @@ class Bound:
         self.authorize = authorize
         self.leaves = leaves
         self.barred = barred
+        self.names: ServerNames | None = None
+        self.server: ServerTls | None = None
 
     @property
     def draining(self) -> bool:
@@ -68,12 +74,16 @@ class Bound:
         self.edge.part(client)
 
     def admit(self, exchange: Exchange) -> None:
-        """Refuses what the policies deny; the rest is the edge's."""
+        """Refuses what the policies deny; the rest is the edge's, with the path they judged."""
         if self.barred:
             exchange.client.close()  # not reset: the answer before may be on its way
             return
+        head = exchange.head
+        if self.names is not None and self.names.find(head.host.host) is not self.server:
+            exchange.refuse(MISDIRECTED_REQUEST)
+            return
         if self.authorize is not None:
-            head = exchange.head
+            head.path = settled(head.path)
             denial = self.authorize(head.method, head.path, head.authority, head.headers)
             if denial is not None:
                 exchange.recorder = self.edge.recorder_of(exchange)

@@ -5,6 +5,7 @@ client certificate is asked for depend on the server's name; OpenSSL's own SNI c
 late for all but the first, so the name is read here.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ _RECORD_HEAD: Final = 5
 _BEFORE_SESSION: Final = 4 + 2 + 32  # handshake head, version, random
 _SERVER_NAME: Final = 0
 _HOST_NAME: Final = 0
+_NAME: Final = re.compile(rb"[A-Za-z0-9._-]{1,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def _host_name(names: bytes) -> str:
     if len(names) < 3 or names[0] != _HOST_NAME:
         return ""
     name = _vector(names[1:], 2)
-    return name.decode("ascii", "replace").lower().removesuffix(".")
+    # What is no name is none: it would get into logs as if it were.
+    return name.decode().lower().removesuffix(".") if _NAME.fullmatch(name) else ""
 
 
 def _vector(data: bytes, width: int) -> bytes:

@@ -161,7 +161,7 @@ class Plane:
         self._servers.install(config.listeners)
         for port, edge in self._gateways.items():
             edge.choose = self._choosers.get(port)
-            edge.install_scheme(self._servers.encrypted(port))
+            edge.install_servers(self._servers.names(port))
 
     def install_credential(self, record: CredentialRecord) -> None:
         """A certificate that the gateway's config names, for new connections."""
@@ -211,6 +211,7 @@ class Plane:
         if edge is None:
             edge = self._gateways[port] = GatewayEdge(self._around, port)
             edge.choose = self._choosers.get(port)
+            edge.install_servers(self._servers.names(port))
             edge.install_authorizer(self._authorizer)
         return edge.protocol(sni)
 

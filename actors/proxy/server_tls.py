@@ -42,6 +42,7 @@ class ServerNames:
         self._exact = {host: it for host, it in by_host.items() if not is_wildcard(host)}
         wildcards = sorted(filter(is_wildcard, by_host), key=specific_first)
         self._wildcards = [(host[1:], by_host[host]) for host in wildcards]
+        self.several = len(servers) > 1
 
     def find(self, sni: str) -> ServerTls | None:
         """The server for `sni`, in lower case; without a name, that of `*`."""
@@ -89,6 +90,10 @@ class ServerContexts:
     def encrypted(self, port: int) -> bool:
         """Whether a port is HTTPS."""
         return port in self._names
+
+    def names(self, port: int) -> ServerNames | None:
+        """The servers of a port; None: it is not HTTPS."""
+        return self._names.get(port)
 
     def choose(self, port: int, sni: str) -> ssl.SSLContext | None:
         """The context of a handshake; None: it is refused."""

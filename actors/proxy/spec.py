@@ -3,7 +3,7 @@
 Made by the supervisor (actors.supervisor), read by actors.proxy.actor.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 AccessLogForm = Literal["off", "text", "json"]
@@ -51,7 +51,7 @@ class ProxySpec:
     nats_credentials: str  # path of its own user's credentials file
     holder: str
     folder: str
-    ticket: str
+    ticket: str = field(repr=False)
     version: str = ""
     node: str = ""
     labels: tuple[tuple[str, str], ...] = ()

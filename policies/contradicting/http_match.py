@@ -12,6 +12,7 @@ from tulle.policies.problems import Path, Problem
 from tulle.policies.resources.meta import is_dns_label
 from tulle.policies.resources.networking.common import StringMatch
 from tulle.policies.resources.networking.virtual_service import HttpMatchRequest
+from tulle.policies.supported import UNSEEN_HEADERS
 
 _PSEUDO = frozenset(
     (":authority", ":method", ":path", ":scheme", "authority", "method", "scheme", "uri")
@@ -59,6 +60,9 @@ def _header_names(
             field = header.lower().removeprefix(":").replace("path", "uri")
             message = f"{header} is no header; use the field {field} of the match"
             yield document.problem("contradiction", where, message)
+        elif header.lower() in UNSEEN_HEADERS or header.lower().startswith("x-tulle-"):
+            message = f"{header} is of one hop, and no route sees it; matching it is not supported"
+            yield document.problem("not-supported-yet", where, message)
         elif not is_header_name(header):
             yield document.problem("schema", where, "is not a valid name of a header")
     for header in repeated_ignoring_case(headers):

@@ -2,7 +2,8 @@
 
 Unreserved characters are decoded, `\\` becomes `/`, dot segments are resolved. Slashes are not
 merged, and `%2F` stays: those are Istio's stricter settings. Without it `/public/../admin` would
-pass a rule on `/public/*`.
+pass a rule on `/public/*`. What was judged is also what goes on (`settled`): an app that decodes
+or resolves otherwise would else read another path.
 """
 
 from typing import Final
@@ -24,13 +25,26 @@ def normalised(target: bytes) -> bytes:
     return _without_dots(path) if b"/." in path else path
 
 
+def settled(target: bytes) -> bytes:
+    """A request target whose path is in the form that is compared; the query stays as it is."""
+    if target.isascii() and not (b"%" in target or b"\\" in target or b"/." in target):
+        return target
+    path, mark, query = target.partition(b"?")
+    return normalised(path) + mark + query
+
+
 def _decoded(path: bytes) -> bytes:
-    """Escapes of unreserved characters decoded, bytes that are not ASCII escaped."""
+    """Escapes of unreserved characters decoded, bytes that are not ASCII escaped.
+
+    So is a `%` that begins no escape: `%%32e` would else become one (`%2e`).
+    """
     first, *rest = path.split(b"%")
     parts = [first]
     for part in rest:
         code = part[:2]
-        if len(code) == 2 and _HEX.issuperset(code) and int(code, 16) in _UNRESERVED:
+        if len(code) < 2 or not _HEX.issuperset(code):
+            parts += (b"%25", part)
+        elif int(code, 16) in _UNRESERVED:
             parts += (bytes((int(code, 16),)), part[2:])
         else:
             parts += (b"%", part)

@@ -88,8 +88,13 @@ class RequestHead:
 
 
 def is_noted(name: bytes) -> bool:
-    """Whether a header (lower case) is not simply forwarded."""
-    return name in _NOTED or name.startswith(_OURS)
+    """Whether a header (lower case) is not simply forwarded.
+
+    One that is such a header but for `_` is dropped: to CGI and WSGI apps both are one.
+    """
+    if name in _NOTED or name.startswith(_OURS):
+        return True
+    return b"_" in name and is_noted(name.replace(b"_", b"-"))
 
 
 def read_head(start: list[bytes], headers: Headers, noted: Headers) -> RequestHead:

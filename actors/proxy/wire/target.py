@@ -8,7 +8,7 @@ from tulle.actors.proxy.wire.head import Refused
 from tulle.policies.reasons import BAD_REQUEST
 
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)([^#]*)", re.IGNORECASE)
-_AUTHORITY = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_AUTHORITY = re.compile(rb"([A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _KNOWN_LIMIT: Final = 4_096
 
 

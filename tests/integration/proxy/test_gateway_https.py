@@ -18,6 +18,7 @@ from tests.support.serving_plane import (
     answering,
     connected,
     gateway_config,
+    listening,
     plane_of,
     spec,
     static_cluster,
@@ -62,13 +63,17 @@ async def gateway(app: int, *servers: ServerTls) -> AsyncIterator[tuple[Plane, D
         yield plane, opened
 
 
+def get(host: str) -> bytes:
+    return GET.replace(b"shop.example", host.encode())
+
+
 async def shown(port: int, name: str | None, context: ssl.SSLContext | None = None) -> set[str]:
     """The names of the certificate that a client is shown, who then gets an answer."""
     client = context or CA.client()
     if name is None:
         client.check_hostname = False
     async with secure(port, client, name) as connection:
-        connection.send(GET)
+        connection.send(get(name or "nameless.test"))
         assert (await connection.answer())[0] == 200
         certificate: dict[str, Any] = connection.writer.get_extra_info("peercert")
         return {value for _, value in certificate["subjectAltName"]}
@@ -176,6 +181,68 @@ async def test_mutual_asks_for_a_certificate_of_the_ca_and_its_neighbour_does_no
         for context in (CA.client(), forged):
             with pytest.raises((OSError, asyncio.IncompleteReadError)):
                 await shown(it.port, "shop.example", context)
+
+
+async def test_a_connection_reaches_the_hosts_of_its_own_server_alone() -> None:
+    mutual = replace(SHOP, mode="MUTUAL")
+    heads: list[bytes] = []
+    async with Backend(answering(OK, heads)) as app, gateway(app.port, mutual, ANY) as (_, it):
+        async with secure(it.port, CA.client(), "www.any.example") as client:
+            client.send(get("other.any.example:443"))
+            assert (await client.answer())[0] == 200
+            for host in ("shop.example", "SHOP.example.:443", "nobody.test"):
+                client.send(get(host))
+                status, head, _ = await client.answer()
+                assert (status, b"x-tulle-reason: misdirected_request" in head) == (421, True)
+            client.send(b"GET http://shop.example/x HTTP/1.1\r\nHost: www.any.example\r\n\r\n")
+            assert (await client.answer())[0] == 421
+            client.send(GET.replace(b"HTTP/1.1\r\nHost: shop.example", b"HTTP/1.0"))
+            assert (await client.answer())[0] == 421
+        assert len(heads) == 1
+
+
+async def test_servers_that_come_later_part_the_connections_that_are_there() -> None:
+    both = replace(SHOP, hosts=("shop.example", "*.any.example"))
+    async with Backend(answering(OK)) as app, gateway(app.port, both) as (plane, it):
+        async with secure(it.port, CA.client(), "shop.example") as client:
+            for servers, status in (((both,), 200), ((SHOP, ANY), 421), ((both,), 200)):
+                plane.install_gateway(https(app.port, *servers))
+                client.send(get("www.any.example"))
+                assert (await client.answer())[0] == status
+                client.send(GET)
+                assert (await client.answer())[0] == 200
+
+
+async def test_connections_without_a_certificate_end_when_their_server_asks_for_one(
+    tmp_path: Path,
+) -> None:
+    mutual = replace(SHOP, mode="MUTUAL")
+    known = CA.client(tmp_path, "client.example")
+    async with Backend(answering(OK)) as app, gateway(app.port, SHOP) as (plane, it):
+        async with secure(it.port, CA.client(), "shop.example") as client:
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+            plane.install_gateway(https(app.port, mutual))
+            assert await ends(client)
+        async with secure(it.port, known, "shop.example") as client:
+            plane.install_gateway(https(app.port, replace(mutual, hosts=("*", "shop.example"))))
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+            plane.install_gateway(https(app.port, replace(mutual, credential="any")))
+            assert await ends(client)
+
+
+async def test_a_handshake_that_began_before_its_server_asked_for_a_certificate_is_in_vain() -> (
+    None
+):
+    async with Backend(answering(OK)) as app, gateway(app.port, SHOP) as (plane, _):
+        context = plane.gateway_context(443, "shop.example")
+        assert context is not None
+        plane.install_gateway(https(app.port, replace(SHOP, mode="MUTUAL")))
+        async with listening(lambda: plane.gateway_protocol(443, "shop.example"), context) as port:
+            async with secure(port, CA.client(), "shop.example") as client:
+                client.send(GET)
+                assert await ends(client)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,29 @@ async def test_permissive_lets_both_in_and_a_plain_client_is_nobody() -> None:
         assert of["mutual_tls"]["source_workload"] == "productpage-v1"
 
 
+async def test_the_app_gets_the_path_that_was_judged() -> None:
+    heads: list[bytes] = []
+    public = allow("productpage", OperationMatch(paths=("/public/*",)))
+    async with (
+        Backend(answering(OK, heads)) as app,
+        reviews(app.port, asks("STRICT", public)) as (plane, it),
+        peer(it.port, PAGE) as client,
+    ):
+        for path, status, sent in (
+            (b"/public/../admin", 403, b""),
+            (b"/public/%%32%65%%32%65/admin", 200, b"/public/%252e%252e/admin"),
+            (b"/a\\..\\%70ublic/x?y=%70/../z", 200, b"/public/x?y=%70/../z"),
+        ):
+            client.send(GET.replace(b"/x", path))
+            assert (await client.answer())[0] == status
+            if sent:
+                assert heads[-1].startswith(b"GET %b HTTP/1.1\r\n" % sent)
+        plane.install_inbound(asks("STRICT"))
+        client.send(GET.replace(b"/x", b"/a/../%62"))
+        assert (await client.answer())[0] == 200
+        assert heads[-1].startswith(b"GET /a/../%62 ")
+
+
 async def test_disable_takes_plain_clients_and_closes_a_tls_hello() -> None:
     async with (
         Backend(answering(OK)) as app,

@@ -108,3 +108,11 @@ spec:
     assert (found.code, found.severity) == ("missing-reference", "warning")
     assert "expects TLS and no DestinationRule originates it" in found.message
     assert problems(route, EXACT, rule("api.example", "tls: {mode: SIMPLE}")) == []
+
+
+@pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL"])
+def test_a_credential_that_sidecars_would_need_is_a_warning(mode: str) -> None:
+    [found] = problems(rule("api.example", f"tls: {{mode: {mode}, credentialName: api}}"), EXACT)
+    assert (found.code, found.severity) == ("missing-reference", "warning")
+    assert found.path == "spec.trafficPolicy.tls.credentialName"
+    assert "only gateways hold credentials: a sidecar can't use api" in found.message

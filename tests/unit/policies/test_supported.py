@@ -458,6 +458,9 @@ def test_what_is_executed_is_accepted(kind: str, fields: dict[str, Any]) -> None
                 "request.auth.claims[iss]",
                 "experimental.envoy.filters.a[b]",
                 "request.headers[:path]",
+                "request.headers[X-Forwarded-Client-Cert]",
+                "request.headers[upgrade]",
+                "request.headers[x-tulle-peer]",
                 "request.headers[Host]",
             )
         ),

@@ -232,6 +232,15 @@ def test_an_sni_host_that_an_older_gateway_has_is_warned_of() -> None:
     assert "already served by the older Gateway default/web; this server is not" in found.message
 
 
+def test_two_servers_of_one_gateway_are_not_two_gateways() -> None:
+    text = secure("web", "a/shop.example")
+    at = text.index("  - ")
+    found = problem(text + text[at:].replace("a/shop", "b/shop").replace("name: http", "name: b"))
+    assert (found.code, found.path) == ("conflict", "spec.servers[1].hosts[0]")
+    assert "is already served by an earlier server of this Gateway; this server" in found.message
+    assert "older" not in found.message
+
+
 def test_a_gateway_of_two_pools_is_warned_once() -> None:
     pools = (INGRESS, Pool("second", INGRESS.labels))
     mesh = Mesh(GATEWAY, GATEWAY.replace("name: web", "name: newer"), pools=pools)

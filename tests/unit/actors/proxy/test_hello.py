@@ -66,3 +66,12 @@ def test_a_broken_hello_has_some_name_or_none_and_never_fails(noise: bytes, cut:
     assert isinstance(server_name(noise), str)
     assert isinstance(server_name(hello[:cut] + noise), str)
     assert server_name(hello + noise) == "reviews"
+
+
+@pytest.mark.parametrize(
+    "junk", [b"a b 200", b'a"\n"b_c', b"\xffeviews", b"a\x00views", b"[::1]:8"]
+)
+def test_what_is_no_name_is_none(junk: bytes) -> None:
+    hello = client_hello()[5:]
+    assert server_name(hello.replace(b"reviews", b"Re-v_ew")) == "re-v_ew"
+    assert server_name(hello.replace(b"reviews", junk)) == ""

@@ -45,6 +45,7 @@ def test_a_sidecar_is_told_what_its_workload_asked_for() -> None:
     ticket = verify_ticket(TICKET_KEY, spec.ticket, NOW)
     assert ticket == Ticket("reviews-v1-abcde", "shop", "reviewer", NOW, nonce=ticket.nonce)
     assert len(ticket.nonce) == 16
+    assert spec.ticket not in repr(spec)
 
 
 def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:

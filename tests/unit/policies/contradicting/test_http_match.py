@@ -29,6 +29,8 @@ def test_what_makes_sense(match: str) -> None:
         ("uri: {regex: '*'}", "schema", "uri", "must have one of exact, prefix, regex"),
         ("withoutHeaders: {':method': {}}", "contradiction", 'withoutHeaders[":method"]', "method"),
         ("withoutHeaders: {'a b': {}}", "schema", 'withoutHeaders["a b"]', "not a valid name"),
+        ("headers: {Upgrade: {}}", "not-supported-yet", "headers.Upgrade", "no route sees it"),
+        ("withoutHeaders: {host: {}}", "not-supported-yet", "withoutHeaders.host", "no route"),
         ("headers: {x-a: {}, X-A: {}}", "duplicate", "headers.X-A", "have no case"),
         ("withoutHeaders: {x-a: {}, X-A: {}}", "duplicate", "withoutHeaders.X-A", "have no case"),
         ("queryParams: {'': {}}", "schema", "queryParams", "must have a name"),

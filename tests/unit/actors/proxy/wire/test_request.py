@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.wire_sinks import Requests, cut
+from tulle.actors.proxy.wire import request_head
 from tulle.actors.proxy.wire.body import CHUNKED
 from tulle.policies import reasons
 from tulle.policies.reasons import Reason
+from tulle.policies.supported import UNSEEN_HEADERS
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: reviews:9080\r\nAccept: */*\r\n\r\n"
 
@@ -150,6 +152,29 @@ def test_a_host_is_lower_case_and_has_no_final_dot() -> None:
     (head,) = read(request(host=b"Host: Reviews.Default.:80")).heads
     assert head.host.host == "reviews.default"
     assert head.authority == b"Reviews.Default.:80"
+
+
+def test_a_host_is_as_long_as_a_name_at_most() -> None:
+    """Authorities are remembered: without a bound a client could fill the memory with them."""
+    assert read(request(host=b"Host: " + b"a" * 255)).heads
+    for host in (b"a" * 256, b"[" + b":" * 46 + b"]"):
+        assert read(request(host=b"Host: " + host)).refused is reasons.BAD_REQUEST
+
+
+def test_no_policy_may_ask_for_a_header_that_a_proxy_keeps_to_itself() -> None:
+    noted = {name.decode() for name in request_head._DROPPED}
+    assert noted == UNSEEN_HEADERS
+
+
+def test_what_wsgi_apps_would_take_for_a_header_of_ours_is_dropped() -> None:
+    forged = (b"X_Forwarded-Client_Cert: URI=me", b"x_tulle_peer: me", b"X_Forwarded_For: 9.9.9.9")
+    (head,) = read(request(*forged, b"Content_Length: 9", b"X_A: kept")).heads
+    assert head.headers == [(b"x_a", b"kept")]
+    assert (head.length, head.first(b"x-tulle-peer"), head.first(b"x-forwarded-for")) == (
+        0,
+        None,
+        None,
+    )
 
 
 def test_http_1_0_may_lack_a_host_and_closes_unless_asked() -> None:
