@@ -23,13 +23,12 @@ class GatewayEdge(BaseEdge):
     def greet(self, client: ClientConnection) -> bool:
         """Everybody is welcome; upstreams are told by which scheme they came.
 
-        But who has shown no certificate to a server that asks for one since the handshake began.
+        But who has not shown what the port asks for since the connection was accepted.
         """
         if client.encrypted:
             client.forwarded = forwarded_lines(client.peername, b"https")
-            server = self._names.find(client.sni) if self._names is not None else None
-            if server is not None and server.mode == "MUTUAL" and not _is_known(client):
-                return False
+        if self._names is not None and not _fits(client, self._names):
+            return False
         welcome = super().greet(client)
         self._place(client)
         return welcome
@@ -37,15 +36,15 @@ class GatewayEdge(BaseEdge):
     def install_servers(self, names: ServerNames | None) -> None:
         """The servers of an HTTPS port; None: it is plain.
 
-        Connections of the other scheme end with their next answer. Those whose server verifies
-        clients, and did not or by another CA when they came, are asked for nothing any more.
+        Connections of the other scheme end with their next answer. Those get no answer any more
+        whose server is gone, or verifies clients, and did not or by another CA when they came.
         """
         before, self._names = self._names, names
         for client in list(self.connections):
-            if client.encrypted is (names is None):
-                self.leave(client)
-            elif names is not None and _asks_anew(before, names, client.sni):
+            if names is not None and _asks_anew(before, names, client):
                 self.bar(client)
+            elif client.encrypted is (names is None):
+                self.leave(client)
             self._place(client)
 
     def _place(self, client: ClientConnection) -> None:
@@ -82,17 +81,23 @@ class GatewayEdge(BaseEdge):
         exchange.forward(choice, added)
 
 
-def _is_known(client: ClientConnection) -> bool:
+def _fits(client: ClientConnection, names: ServerNames) -> bool:
+    """Whether a new connection came as one of the servers asks."""
+    server = names.find(client.sni)
     tls = client.transport.get_extra_info("ssl_object")
-    return tls.getpeercert(binary_form=True) is not None
-
-
-def _asks_anew(before: ServerNames | None, names: ServerNames, sni: str) -> bool:
-    """Whether the server of `sni` verifies clients, and not as it did before."""
-    server = names.find(sni)
-    if server is None or server.mode != "MUTUAL":
+    if server is None or tls is None:
         return False
-    was = before.find(sni) if before is not None else None
+    return server.mode != "MUTUAL" or tls.getpeercert(binary_form=True) is not None
+
+
+def _asks_anew(before: ServerNames | None, names: ServerNames, client: ClientConnection) -> bool:
+    """Whether a connection's server is gone, or verifies clients, and not as it did before."""
+    if not client.encrypted:
+        return names.verifies
+    server = names.find(client.sni)
+    if server is None or server.mode != "MUTUAL":
+        return server is None
+    was = before.find(client.sni) if before is not None else None
     return was is None or _trust(was) != _trust(server)
 
 

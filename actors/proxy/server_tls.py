@@ -43,6 +43,7 @@ class ServerNames:
         wildcards = sorted(filter(is_wildcard, by_host), key=specific_first)
         self._wildcards = [(host[1:], by_host[host]) for host in wildcards]
         self.several = len(servers) > 1
+        self.verifies = any(server.mode == "MUTUAL" for server in servers)
 
     def find(self, sni: str) -> ServerTls | None:
         """The server for `sni`, in lower case; without a name, that of `*`."""

@@ -232,6 +232,37 @@ async def test_connections_without_a_certificate_end_when_their_server_asks_for_
             assert await ends(client)
 
 
+async def test_a_connection_whose_server_is_gone_does_not_reach_the_one_that_is_left() -> None:
+    mutual = replace(SHOP, mode="MUTUAL")
+    heads: list[bytes] = []
+    async with Backend(answering(OK, heads)) as app, gateway(app.port, mutual, ANY) as (plane, it):
+        async with secure(it.port, CA.client(), "www.any.example") as client:
+            client.send(get("www.any.example"))
+            assert (await client.answer())[0] == 200
+            plane.install_gateway(https(app.port, mutual))
+            client.send(GET)
+            assert await ends(client)
+        assert len(heads) == 1
+
+
+async def test_plain_connections_reach_no_server_that_verifies_clients() -> None:
+    mutual = https(1, replace(SHOP, mode="MUTUAL"))
+    async with Backend(answering(OK)) as app, gateway(app.port) as (plane, it):
+        plain = https(app.port)
+        plane.install_gateway(
+            replace(plain, listeners=(replace(plain.listeners[0], protocol="HTTP"),))
+        )
+        async with connected(it.port) as client:
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+            plane.install_gateway(mutual)
+            client.send(GET)
+            assert await ends(client)
+        async with listening(lambda: plane.gateway_protocol(443)) as port, connected(port) as late:
+            late.send(GET)  # accepted when the port was plain still
+            assert await ends(late)
+
+
 async def test_a_handshake_that_began_before_its_server_asked_for_a_certificate_is_in_vain() -> (
     None
 ):
