@@ -84,7 +84,8 @@ class ProxyMachine:
         self._report = Reported("starting", (), ())
         self._undecodable: dict[Ref, str] = {}
         self._status_due = 0.0
-        for ref in first_keys(spec, root_namespace):
+        self._first = frozenset(first_keys(spec, root_namespace))
+        for ref in sorted(self._first):
             self._held.hold(ref)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -106,8 +107,13 @@ class ProxyMachine:
         return min(self._status_due, *waiting, *self._held.deadlines(), self._status_due)
 
     def has_first_keys(self) -> bool:
-        """Whether the proxy may listen: all that it always holds was read, and is installed."""
-        return self._held.connected and self._held.knows_all() and not self._held_back
+        """Whether the proxy may listen: all that it always holds was read, and is installed.
+
+        One that can't read its policies at all would let everybody pass.
+        """
+        blind = any(ref in self._first and ref not in self._installed for ref in self._undecodable)
+        known = self._held.connected and self._held.knows_all()
+        return known and not self._held_back and not blind
 
     def status(self) -> ProxyStatus:
         """What the proxy holds now."""

@@ -115,6 +115,20 @@ def test_a_credential_of_an_upstream_is_held_by_gateways_alone() -> None:
         assert (credential_ref("client") in world.subscribed) is held
 
 
+def test_a_proxy_that_can_not_read_its_policies_does_not_listen() -> None:
+    world = new_world(sidecar_spec())
+    world.put(hosts_config("reviews"))
+    policies = config_ref(InboundConfig("default"))
+    world._write(policies, b"from a newer tulle")
+    world.connect()
+    assert not world.machine.has_first_keys()
+    assert any("inbound.default" in problem for problem in world.machine.status().problems)
+    world.put(InboundConfig("default"))
+    assert world.machine.has_first_keys()
+    world._write(policies, b"from a newer tulle")  # the last good value is in use
+    assert world.machine.has_first_keys()
+
+
 def test_a_credential_that_can_not_be_read_holds_back_two_seconds_and_nothing_more() -> None:
     world = new_world(gateway_spec())
     world.put(gateway_config(credentials=("shop",)))
