@@ -82,7 +82,7 @@ UPSTREAM_NEEDS_TLS = _reason(
     "upstream_needs_tls",
     503,
     "UH",
-    "The port is https; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
+    "The port expects TLS; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
 )
 CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
 CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")

@@ -1,4 +1,7 @@
-"""How connections to endpoints are made: plain, or mTLS with the peer's account checked."""
+"""How connections to endpoints are made: plain, or mTLS with the peer's account checked.
+
+Counterparts: origination.py for TLS of other kinds, names.py for endpoints that are names.
+"""
 
 import asyncio
 import ssl
@@ -24,13 +27,14 @@ class PlainDialer:
 
     generation = 0
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
-        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, 0))
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
+        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, 0), address)
 
-    async def open(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+    async def open(self, endpoint: Endpoint, factory: Callable[[], P], address: str = "") -> P:
         """A connection with a protocol of `factory`. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_connection(factory, endpoint.address, endpoint.port)
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            factory, address or endpoint.address, endpoint.port
+        )
         return protocol
 
 
@@ -48,11 +52,11 @@ class MeshDialer:
         self._context = self._make_context(identity)
         self.generation += 1
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
         generation = self.generation
-        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, generation))
+        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, generation), address)
 
-    async def open(self, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+    async def open(self, endpoint: Endpoint, factory: Callable[[], P], address: str = "") -> P:
         """A connection whose peer is one of the endpoint's accounts.
 
         Raises OSError, and IdentityRefused when it is of another.
@@ -61,7 +65,7 @@ class MeshDialer:
             raise ConnectionError("this proxy has no certificate yet")
         transport, protocol = await asyncio.get_running_loop().create_connection(
             factory,
-            endpoint.address,
+            address or endpoint.address,
             endpoint.port,
             ssl=self._context,
             server_hostname="",

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,8 @@ from tests.support.other_user import ask_as
 from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
+from tulle.actors.authority.disk import load_ticket_key
+from tulle.actors.authority.tickets import Ticket, make_ticket
 from tulle.actors.holding import client as holding_client
 from tulle.actors.proxy import actor as proxy_module
 from tulle.actors.proxy import identity, peer_uid
@@ -202,6 +205,38 @@ async def test_a_proxy_without_a_certificate_says_so_and_waits(mesh: SmallMesh, 
     await until(lambda: "certificate" in (mesh.holder.state(spec.id) or ("", ""))[1])
     assert (mesh.holder.state(spec.id) or ("", ""))[0] == "starting"
     assert mesh.holder.addresses(spec.id) == {}, "it does not listen"
+
+
+@pytest.mark.asyncio
+async def test_a_lost_key_is_replaced_by_a_respawn_alone(mesh: SmallMesh, app: int) -> None:
+    spec = mesh.sidecar_spec("reviews", app)
+    await (await mesh.start(spec)).stop()
+    await asyncio.to_thread((Path(spec.folder) / "identity.json").unlink)
+    proxy = ProxyActor(spec, exit=lambda _: None)
+    mesh.proxies.append(proxy)
+    await until(lambda: "bound to the key" in (mesh.holder.state(spec.id) or ("", ""))[1])
+    assert (mesh.holder.state(spec.id) or ("", ""))[0] == "starting"
+    await proxy.stop()
+    key = load_ticket_key(mesh.home / "authority")
+    ticket = Ticket(spec.id, spec.namespace, spec.account, time.time())
+    await mesh.start(replace(spec, ticket=make_ticket(key, ticket)))
+    assert await mesh.holder.wait_state(spec.id, "ready", 1) == ""
+
+
+@pytest.mark.asyncio
+async def test_an_expired_certificate_is_renewed_by_its_key(
+    mesh: SmallMesh, app: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = mesh.sidecar_spec("reviews", app)
+    await (await mesh.start(spec)).stop()
+    first = Identity.load(Path(spec.folder))
+    assert first is not None
+    expired = replace(first, not_after=time.time() - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Identity, "load", lambda folder: expired)
+        await mesh.start(spec)
+    second = Identity.load(Path(spec.folder))
+    assert second is not None and second.key_pem != first.key_pem
 
 
 @pytest.mark.asyncio
