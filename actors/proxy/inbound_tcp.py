@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 GREETING_SECONDS: Final = 5.0
 OPENING_LIMIT: Final = 1_024
+PATIENCE_SECONDS: Final = 5.0  # who opened a tunnel ends it first when it is idle
 
 
 class InboundTcpEdge:
@@ -119,7 +120,8 @@ class InboundTcpEdge:
             labels.of_proxy("destination", spec),
             labels.service_labels(host, spec.service, spec.namespace),
         )
-        tunnel = Tunnel(peer, app, recorder, around.wheel, greeting.idle_seconds, self._gone)
+        idle = greeting.idle_seconds and greeting.idle_seconds + PATIENCE_SECONDS
+        tunnel = Tunnel(peer, app, recorder, around.wheel, idle, self._gone)
         self._callers[tunnel] = caller
         self.tunnels.add(tunnel)
         peer.transport.write(frame(ACCEPTED))
