@@ -31,10 +31,10 @@ class PlainDialer:
         return await self.open(endpoint, lambda: UpstreamConnection(endpoint, 0), address)
 
     async def open(self, endpoint: Endpoint, factory: Callable[[], P], address: str = "") -> P:
-        """A connection with a protocol of `factory`. Raises OSError."""
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            factory, address or endpoint.address, endpoint.port
-        )
+        """A connection with a protocol of `factory`, to one address of a name. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        to = address or endpoint.address
+        _, protocol = await loop.create_connection(factory, to, endpoint.port)
         return protocol
 
 

@@ -118,8 +118,8 @@ class Plane:
         """What to do with requests to a host; those that wait for it go on."""
         installed = self._book.install(key(config), config.clusters)
         tcp = tcp_clusters(config, installed)
-        clusters = for_requests(installed)
-        routes = {it.port: compile_routes(it.routes, clusters) for it in config.ports}
+        clusters, client = for_requests(installed), self._client("HTTP")
+        routes = {it.port: compile_routes(it.routes, clusters, client) for it in config.ports}
         self._outbound.install(config.host, routes, tcp)
 
     def remove_outbound(self, host: str) -> None:

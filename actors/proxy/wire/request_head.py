@@ -15,6 +15,7 @@ FORWARDED_FOR: Final = b"x-forwarded-for"
 FORWARDED_PROTO: Final = b"x-forwarded-proto"
 REQUEST_ID: Final = b"x-request-id"
 TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
 
 _OURS: Final = b"x-tulle-"
 # Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
@@ -35,7 +36,9 @@ _DROPPED: Final = frozenset(
     }
 )
 # Forwarded, and looked at by edges.
-_PASSED: Final = frozenset({b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT})
+_PASSED: Final = frozenset(
+    {b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT, TRACESTATE}
+)
 _NOTED: Final = _DROPPED | _PASSED
 TUNNEL: Final = CHUNKED - 1
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
