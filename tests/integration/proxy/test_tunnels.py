@@ -216,6 +216,34 @@ async def test_another_endpoint_is_tried_when_one_does_not_answer() -> None:
                 assert await client.exactly(1) == b"x"
 
 
+async def test_an_endpoint_that_never_answers_is_given_up() -> None:
+    limits = ConnectionLimits(connect_timeout_ms=200)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with served(echo, limits=limits) as both:
+            both.ours.install_service(record(silent.getsockname()[1]))
+            assert await both.refusal() == (503, "connect_timeout")
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_nothing() -> None:
+    limits = ConnectionLimits(max_connections=1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        async with served(echo, limits=limits) as both:
+            both.ours.install_service(record(silent.getsockname()[1]))
+            async with both.client() as client:
+                client.send(CONNECT)
+                dialled, _ = await asyncio.get_running_loop().sock_accept(silent)
+                assert await both.refusal() == (503, "upstream_overflow")
+            dialled.setblocking(False)
+            async with asyncio.timeout(5):  # the dial is given up with it
+                while await asyncio.get_running_loop().sock_recv(dialled, 65_536):
+                    pass
+            dialled.close()
+            both.ours.install_service(record(both.inbound))
+            async with both.tunnel():
+                pass
+
+
 async def test_what_is_no_tcp_port_of_the_mesh_is_not_connected_to() -> None:
     async with served(echo) as both:
         rest = b" HTTP/1.1\r\nHost: x\r\n"
