@@ -4,6 +4,7 @@ One request at a time: after its end the reader keeps what comes until `proceed(
 pipelined requests are answered in order and never pile up parsed.
 """
 
+import re
 from typing import Final, Protocol
 
 import httptools
@@ -20,6 +21,9 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATC
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
+# What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
+_ID_LINES: Final = 2
+_ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -162,6 +166,11 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
             self._headers = headers
             self._aside = aside
             return True
+        if count - len(headers) - len(aside) <= _ID_LINES and (told := _with_ids(lines)):
+            self._start = start
+            self._headers = headers
+            self._aside = told
+            return True
         if sum(map(len, lines)) > _LINES_BYTES:
             return False
         self._ask(line, lines)
@@ -178,3 +187,19 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     def _refuse_upgrade(self) -> None:
         if self._parser.get_method() != b"CONNECT":
             raise Refused(UPGRADE_NOT_SUPPORTED)
+
+
+def _with_ids(lines: list[bytes]) -> Headers:
+    """The headers that are set aside when all lines are known or ids; else none."""
+    kept, aside = _known.kept, _known.aside
+    found: Headers = []
+    for line in lines:
+        if line in kept:
+            continue
+        if (field := aside.get(line)) is not None:
+            found.append(field)
+        elif (match := _ID(line)) is not None:
+            found.append((match[1], match[2]))
+        else:
+            return []
+    return found
