@@ -13,9 +13,10 @@ from typing import Final
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.dial import Opener
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.ends import FramedEnd, PlainEnd
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.pool import CONNECT_SECONDS, Endpoint, IdentityRefused
-from tulle.actors.proxy.tunnel import IDLE_SECONDS, FramedEnd, PlainEnd, Tunnel, Tunnels
+from tulle.actors.proxy.tunnel import IDLE_SECONDS, Tunnel, Tunnels
 from tulle.actors.proxy.wire.frames import ACCEPTED, Greeting, frame
 from tulle.policies.config import OutboundConfig
 from tulle.policies.reasons import (

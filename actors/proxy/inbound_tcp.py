@@ -10,9 +10,10 @@ from typing import Final
 from tulle.actors.proxy import labels
 from tulle.actors.proxy.dial import Identify, Opener
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.ends import FramedEnd, PlainEnd
 from tulle.actors.proxy.pool import CONNECT_SECONDS, Endpoint
 from tulle.actors.proxy.tls import parse_spiffe
-from tulle.actors.proxy.tunnel import FramedEnd, PlainEnd, Tunnel, Tunnels
+from tulle.actors.proxy.tunnel import Tunnel, Tunnels
 from tulle.actors.proxy.wire.frames import ACCEPTED, FrameError, Greeting, frame
 from tulle.policies.decide.authorize import Authorizer, Caller, Denial
 from tulle.policies.reasons import (

@@ -12,8 +12,8 @@ from tests.support.awaiting import until
 from tests.support.certificates import spiffe
 from tests.support.serving_plane import CREDENTIAL, PASSWORD, answering, connected
 from tests.support.tunnels import CONNECT, Pair, echo, outbound_config, pair, record, served
+from tulle.actors.proxy.ends import BUFFER_BYTES
 from tulle.actors.proxy.tls import client_context
-from tulle.actors.proxy.tunnel import BUFFER_BYTES
 from tulle.policies.config import (
     AuthorizationConfig,
     AuthorizationRule,
