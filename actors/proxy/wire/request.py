@@ -22,7 +22,6 @@ _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 # What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
-_ID_LINES: Final = 2
 _ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
 
 # Phases. Not an enum: its members cost a search per look.
@@ -160,16 +159,11 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         if count > HEADERS or len(start[1]) > _TARGET_BYTES:
             return False
         headers = [*filter(None, map(_known.kept.get, lines))]
-        aside = [*filter(None, map(_known.aside.get, lines))]
+        aside = [] if len(headers) == count else _told_aside(lines)
         if len(headers) + len(aside) == count:
             self._start = start
             self._headers = headers
             self._aside = aside
-            return True
-        if count - len(headers) - len(aside) <= _ID_LINES and (told := _with_ids(lines)):
-            self._start = start
-            self._headers = headers
-            self._aside = told
             return True
         if sum(map(len, lines)) > _LINES_BYTES:
             return False
@@ -189,17 +183,13 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
             raise Refused(UPGRADE_NOT_SUPPORTED)
 
 
-def _with_ids(lines: list[bytes]) -> Headers:
-    """The headers that are set aside when all lines are known or ids; else none."""
+def _told_aside(lines: list[bytes]) -> Headers:
+    """Of the headers that are set aside, those of lines that are known, and ids."""
     kept, aside = _known.kept, _known.aside
     found: Headers = []
     for line in lines:
-        if line in kept:
-            continue
         if (field := aside.get(line)) is not None:
             found.append(field)
-        elif (match := _ID(line)) is not None:
+        elif line not in kept and (match := _ID(line)) is not None:
             found.append((match[1], match[2]))
-        else:
-            return []
     return found

@@ -132,11 +132,15 @@ def _begin_tunnel(head: RequestHead, authority: bytes) -> None:
 
 def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
     """Reads framing, Host and connection options into `head`; the value of Host."""
-    values = head.noted
-    for name, value in noted:
-        values.setdefault(name, []).append(value)
+    values, forwarded = head.noted, head.headers
+    for field in noted:
+        name, value = field
+        if name in values:
+            values[name].append(value)
+        else:
+            values[name] = [value]
         if name in _PASSED:
-            head.headers.append((name, value))
+            forwarded.append(field)
     lengths = values.get(b"content-length")
     codings = values.get(b"transfer-encoding")
     if codings is not None:
