@@ -446,7 +446,7 @@ class Series(Message):
 class TelemetryBatch(Message):
     """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all of them.
 
-    `last`: the proxy ends; nobody else will ever tell this.
+    `last`: the proxy ends; a request, answered by an empty message once it is saved.
     """
 
     proxy: str

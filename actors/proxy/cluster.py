@@ -4,6 +4,7 @@ Clusters are rebuilt with each install; endpoints with their connections outlive
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from random import random
 from typing import Final
 
@@ -14,7 +15,13 @@ from tulle.actors.proxy.stats import Recorder
 from tulle.policies import config
 from tulle.policies.decide.plan import DEFAULT_RETRY, Retry
 from tulle.policies.decide.route import Choice
-from tulle.policies.reasons import NO_ENDPOINTS, REASONS, UPSTREAM_OVERFLOW, Reason
+from tulle.policies.reasons import (
+    NO_ENDPOINTS,
+    REASONS,
+    UPSTREAM_NEEDS_TLS,
+    UPSTREAM_OVERFLOW,
+    Reason,
+)
 
 Uniform = Callable[[], float]  # in [0, 1)
 Picker = Callable[[Sequence[Endpoint]], Endpoint]
@@ -50,7 +57,7 @@ class Cluster:
     ) -> None:
         self.config = config
         self.unrouted = unrouted
-        self.mutual = bool(config.service) and config.tls == "ISTIO_MUTUAL"
+        self.mutual = False  # all endpoints are, as whoever gives them says
         self.limits = limits
         self.ejection = ejection
         self.available: tuple[Endpoint, ...] = ()
@@ -98,7 +105,24 @@ class Cluster:
     @property
     def refusal(self) -> Reason:
         """Why there is no endpoint."""
-        return REASONS[self.config.broken] if self.config.broken else NO_ENDPOINTS
+        config = self.config
+        if config.broken:
+            return REASONS[config.broken]
+        return needs_tls(config) if is_unencrypted_https(config) else NO_ENDPOINTS
+
+
+def is_unencrypted_https(config: config.Cluster) -> bool:
+    """Whether the port wants TLS and the config asks for none: it takes no request."""
+    return config.protocol in ("https", "tls") and config.upstream_tls is None
+
+
+def needs_tls(config: config.Cluster) -> Reason:
+    """Says which DestinationRule is missing."""
+    return replace(
+        UPSTREAM_NEEDS_TLS,
+        sentence=f"Port {config.port} of {config.host} is {config.protocol}: a DestinationRule for "
+        f"{config.host} with trafficPolicy.tls.mode SIMPLE is missing.",
+    )
 
 
 class LimitedCluster(Cluster):

@@ -11,8 +11,8 @@ import httptools
 from tulle.actors.proxy.wire.body import ChunkReader
 from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
 from tulle.actors.proxy.wire.known import KnownLines
-from tulle.actors.proxy.wire.request_head import RequestHead, is_noted, read_head
-from tulle.policies.reasons import CONNECT_NOT_SUPPORTED, UPGRADE_NOT_SUPPORTED, Reason
+from tulle.actors.proxy.wire.request_head import TUNNEL, RequestHead, is_noted, read_head
+from tulle.policies.reasons import BAD_REQUEST, UPGRADE_NOT_SUPPORTED, Reason
 
 _known: Final = KnownLines()
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
@@ -32,10 +32,11 @@ _DEAD: Final = 4
 class RequestSink(Protocol):
     """What a reader tells: per request `on_request`, and if it has a body `on_data`..., `on_end`.
 
-    `on_refused` ends it all.
+    `on_connect` of a CONNECT: all that follows is in `held`. `on_refused` ends it all.
     """
 
     def on_request(self, head: RequestHead) -> None: ...
+    def on_connect(self, head: RequestHead) -> None: ...
     def on_data(self, data: bytes) -> None: ...
     def on_end(self) -> None: ...
     def on_refused(self, reason: Reason, detail: str) -> None: ...
@@ -99,12 +100,28 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         head = read_head(self._start, self._headers, self._aside)
         length = self._left = head.length
         if length:
+            if length == TUNNEL:
+                self._take_connect(head)
+                return rest
             self._phase = _FIXED if length > 0 else _CHUNKED
             self._chunks = ChunkReader() if length < 0 else None
         else:
             self._phase = _HELD
         self._sink.on_request(head)
         return rest
+
+    def _parse_head(self, data: bytes) -> bytes | None:
+        rest = super()._parse_head(data)
+        # Of a path llhttp says nothing, and it is forwarded like any other.
+        if rest is not None and self._start[0] == b"CONNECT" and self._start[1][:1] == b"/":
+            raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
+        return rest
+
+    def _take_connect(self, head: RequestHead) -> None:
+        """What follows it waits, unread, for the tunnel."""
+        head.length = self._left = 0
+        self._phase = _HELD
+        self._sink.on_connect(head)
 
     def _take_fixed(self, data: bytes) -> bytes:
         left = self._left
@@ -159,5 +176,5 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         self._aside = aside
 
     def _refuse_upgrade(self) -> None:
-        connect = self._parser.get_method() == b"CONNECT"
-        raise Refused(CONNECT_NOT_SUPPORTED if connect else UPGRADE_NOT_SUPPORTED)
+        if self._parser.get_method() != b"CONNECT":
+            raise Refused(UPGRADE_NOT_SUPPORTED)

@@ -77,22 +77,17 @@ def test_what_counts_as_a_failure(how: str) -> None:
 
 
 def test_an_answer_ends_the_row() -> None:
-    bench = bench_of(2, DEFAULT_OUTLIER)
+    bench = bench_of(1, ALL)
+    spare = HandEndpoint("spare", bench.wheel)
     fail(bench, bench.endpoint, 4)
-    upstreams = [endpoint.connect() for endpoint in bench.endpoints]
-    for _ in upstreams:
-        bench.send(GET)
-    for upstream in upstreams:
-        if upstream.written:
-            bench.answer(upstream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    for upstream in upstreams:
-        if upstream.written:
-            bench.answer(upstream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert bench.endpoint.failing is None
+    upstream = bench.endpoint.connect()
+    bench.send(GET)
+    bench.answer(upstream, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    bench.cluster.endpoints = (bench.endpoint, spare)
     fail(bench, bench.endpoint, 4)
-    assert available(bench) == [0, 1]
+    assert bench.endpoint in bench.cluster.available
     fail(bench, bench.endpoint, 1)
-    assert available(bench) == [1]
+    assert bench.cluster.available == (spare,)
 
 
 @pytest.mark.parametrize(

@@ -259,16 +259,22 @@ def test_run_has_125_for_its_own_failures(tmp_path: Path, monkeypatch: pytest.Mo
     assert "tulle up" in run.err
 
 
-def test_delete_by_name_takes_short_kinds() -> None:
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("vs", "VirtualService"),
+        ("pa", "PeerAuthentication"),
+        ("AuthorizationPolicies", "AuthorizationPolicy"),
+    ],
+)
+def test_delete_by_name_takes_short_kinds(word: str, kind: str) -> None:
     mesh = FakeMesh({"policy.delete": [DONE]})
 
-    run = Run(mesh, "delete", "vs", "reviews", "-n", "shop")
+    run = Run(mesh, "delete", word, "reviews", "-n", "shop")
 
     assert run.status == 0
     request = codec.decode(DeleteRequest, mesh.asked[0][1])
-    assert [(n.kind, n.namespace, n.name) for n in request.names] == [
-        ("VirtualService", "shop", "reviews")
-    ]
+    assert [(n.kind, n.namespace, n.name) for n in request.names] == [(kind, "shop", "reviews")]
 
 
 def test_delete_by_file(policy_file: str) -> None:
