@@ -67,7 +67,7 @@ def _attribute(value: Json) -> bool:
         # The host and the pseudo headers have fields of their own in `to`.
         name = key.removeprefix("request.headers[").lower()
         return not name.startswith(":") and name != "host]"
-    # What is no attribute at all is refused by `security.py`.
+    # What is no attribute at all is refused by `contradicting/`.
     return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
 
 
