@@ -280,6 +280,55 @@ class CredentialsAnswer(Answer):
     credentials: list[CredentialReport] = []
 
 
+# -- api.runner.* ---------------------------------------------------------------------------
+
+
+class RunnerRecord(Message):
+    """Desired key `runner.<name>`: who may start `account` of `namespace`, and nothing else.
+
+    `user`: its public NATS key. `created`: Unix seconds.
+    """
+
+    name: str
+    namespace: str
+    account: str
+    user: str
+    created: float
+
+
+class RunnerAddRequest(Request):
+    """api.runner.add. `user`: the public key of a new user; who asks keeps its seed."""
+
+    name: str
+    namespace: str = "default"
+    account: str
+    user: str = Field(max_length=64)
+
+
+class RunnerAnswer(Answer):
+    """The answer of api.runner.add: with the seed, all that credentials are made of."""
+
+    url: str = ""
+    user: str = ""
+    jwt: str = ""
+
+
+class RunnerRemoveRequest(Request):
+    """api.runner.remove: the user is out at once."""
+
+    name: str
+
+
+class RunnerListRequest(Request):
+    """api.runner.list."""
+
+
+class RunnersAnswer(Answer):
+    """The answer of api.runner.list."""
+
+    runners: list[RunnerRecord] = []
+
+
 # -- api.mesh.* -----------------------------------------------------------------------------
 
 
@@ -327,10 +376,16 @@ class ServicesAnswer(Answer):
 
 
 class SignRequest(Request):
-    """ca.sign.<ns>.<account>: a CSR (PEM) with the ticket that the supervisor made at spawn."""
+    """ca.sign.<ns>.<account>: a CSR (PEM) with the ticket that the supervisor made at spawn.
+
+    A renewal with a new key has `previous`, the public key before (PEM), and `proof`, the CSR's
+    text signed by it (ECDSA with SHA-256, base64).
+    """
 
     ticket: str
     csr: str = Field(max_length=16_384)
+    previous: str = Field(default="", max_length=2048)
+    proof: str = Field(default="", max_length=1024)
 
 
 class SignAnswer(Answer):
@@ -391,7 +446,7 @@ class Series(Message):
 class TelemetryBatch(Message):
     """telemetry.<shard>.<proxy>, each second: series that changed, absolute; `full`: all of them.
 
-    `last`: the proxy ends; nobody else will ever tell this.
+    `last`: the proxy ends; a request, answered by an empty message once it is saved.
     """
 
     proxy: str

@@ -152,6 +152,7 @@ def _collector(subjects: Subjects) -> Rights:
     return Rights(
         publish=(subjects.proxy_command("all", "telemetry"),),
         subscribe=(subjects.telemetry_all,),
+        answers=True,  # to last words
     )
 
 

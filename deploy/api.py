@@ -13,11 +13,18 @@ from typing import Protocol, TypeVar
 
 from tulle.bus import codec
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import BusError, ConnectFailed, NoAnswer, NobodyListens, NotConnected
+from tulle.bus.errors import (
+    BusError,
+    ConnectFailed,
+    Forbidden,
+    NoAnswer,
+    NobodyListens,
+    NotConnected,
+)
 from tulle.bus.messages import Answer, Request
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Message
-from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.errors import Failure, NoMesh, NotAllowed
 from tulle.deploy.home import Home
 from tulle.deploy.settings import Settings
 
@@ -179,6 +186,11 @@ def said_plainly() -> Iterator[None]:
         raise NoMesh(
             f"nobody in the mesh answers on {error.subject}: it is starting or without a leader; "
             "try again in some seconds, or look into its folder's logs/"
+        ) from error
+    except Forbidden as error:
+        raise NotAllowed(
+            f"the credentials are of NATS user {error.user!r}, which may not {error.action} "
+            f"{error.subject}: use those of the operator (unset TULLE_CREDS)"
         ) from error
     except (NoAnswer, NotConnected) as error:
         raise Failure(f"{error}; say it again later") from error

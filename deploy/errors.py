@@ -15,6 +15,10 @@ class Usage(Failure):
     status = 2
 
 
+class NotAllowed(Failure):
+    """The credentials are good, and not for this."""
+
+
 class NotInTime(Failure):
     """Done, but not everybody had applied it when the time was up."""
 

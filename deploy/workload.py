@@ -25,7 +25,7 @@ from tulle.bus.messages import (
 )
 from tulle.bus.subjects import Subjects
 from tulle.deploy import api
-from tulle.deploy.errors import Failure
+from tulle.deploy.errors import Failure, NotAllowed
 from tulle.deploy.run_options import RunOptions
 from tulle.deploy.settings import Settings
 
@@ -73,7 +73,15 @@ class Workload:
             credential_sha256=hashlib.sha256(self.credential.encode()).hexdigest(),
             nodes=list(nodes),
         )
-        answer = await self._api.ask(self._subject("start"), request, StartAnswer, START_SECONDS)
+        try:
+            subject = self._subject("start")
+            answer = await self._api.ask(subject, request, StartAnswer, START_SECONDS)
+        except NotAllowed as error:
+            raise Failure(
+                f"{self._connection.user} may not start service account "
+                f"{self._options.namespace}/{self._options.account}: use --service-account and "
+                "--namespace that its credentials are for, or other credentials (--creds)"
+            ) from error
         if not answer.ok or not answer.workload:
             why = "; ".join(problem.message for problem in answer.problems) or "it did not say why"
             raise Failure(f"the mesh refused the workload: {why}")

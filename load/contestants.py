@@ -7,10 +7,12 @@ import asyncio
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from tulle.deploy import processes
 from tulle.deploy.demo.children import Child
@@ -18,10 +20,13 @@ from tulle.deploy.demo.mesh import OwnMesh
 from tulle.deploy.home import MeshFile
 from tulle.deploy.settings import inherited
 from tulle.load import envoy, haproxy, nginx, ours
+from tulle.load.rows import UNCOUNTED
 from tulle.load.scenarios import HOST
 
 READY_SECONDS = 30.0
 END_SECONDS = 5.0
+OURS = "tulle"
+WITHOUT_TELEMETRY: Final = {"TULLE_TELEMETRY": "off"}
 ACTOR_TITLE = b"ray::ProxyActor"
 RAY = "ray"  # the Ray host in mesh.json
 _POLL_SECONDS = 0.05
@@ -51,9 +56,11 @@ async def backend(folder: Path) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
+async def _tulle(
+    folder: Path, backend: int, name: str = OURS, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Contestant]:
     """The gateway actor of a mesh that is brought up for this and configured by `apply`."""
-    mesh = OwnMesh()
+    mesh = OwnMesh(settings)
     try:
         file = await mesh.up()
         policies = folder / "tulle.yaml"
@@ -61,9 +68,14 @@ async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
         await mesh.apply(policies)
         port = mesh.ingress[1]
         await answers(port, lambda: None)
-        yield Contestant(OURS, port, actors_of(file, 1))
+        yield Contestant(name, port, actors_of(file, 1))
     finally:
         await mesh.end()
+
+
+def _tulle_uncounted(folder: Path, backend: int) -> AbstractAsyncContextManager[Contestant]:
+    """Ours as above, but for telemetry: what that costs is the difference."""
+    return _tulle(folder, backend, UNCOUNTED, WITHOUT_TELEMETRY)
 
 
 @asynccontextmanager
@@ -92,8 +104,12 @@ async def _haproxy(folder: Path, backend: int) -> AsyncIterator[Contestant]:
 
 
 Start = Callable[[Path, int], AbstractAsyncContextManager[Contestant]]
-OURS = "tulle"
-PEERS: dict[str, Start] = {"envoy": _envoy, "nginx": _nginx, "haproxy": _haproxy}
+PEERS: dict[str, Start] = {
+    "envoy": _envoy,
+    "nginx": _nginx,
+    "haproxy": _haproxy,
+    UNCOUNTED: _tulle_uncounted,
+}
 ALL: dict[str, Start] = {OURS: _tulle, **PEERS}
 
 

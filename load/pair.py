@@ -5,9 +5,10 @@ brought up for this; Envoy's are two processes with the same features (`envoy_pa
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 
@@ -17,6 +18,7 @@ from tulle.deploy.demo.mesh import OwnMesh
 from tulle.load import envoy_pair, nginx, ours
 from tulle.load.contestants import (
     OURS,
+    WITHOUT_TELEMETRY,
     Contestant,
     Start,
     actors_of,
@@ -27,6 +29,7 @@ from tulle.load.contestants import (
     running,
 )
 from tulle.load.envoy_pair import Party
+from tulle.load.rows import UNCOUNTED
 from tulle.load.scenarios import PREFIXES
 
 SERVICE = "backend"
@@ -36,11 +39,13 @@ _LIFETIME = timedelta(hours=1)
 
 
 @asynccontextmanager
-async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
-    mesh = OwnMesh()
+async def _tulle(
+    folder: Path, backend: int, name: str = OURS, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Contestant]:
+    mesh = OwnMesh(settings)
     try:
         file = await mesh.up()
-        app, port = folder / "app", free_port()
+        app, port = folder / f"app-{name}", free_port()
         app.mkdir()
         (app / "backend.conf").write_text(nginx.backend(port, app))
         command = (program("nginx"), "-c", str(app / "backend.conf"))
@@ -49,9 +54,13 @@ async def _tulle(folder: Path, backend: int) -> AsyncIterator[Contestant]:
         policies.write_text(ours.pair_policies(SERVICE, CALLER))
         await mesh.apply(policies)
         await answers(mesh.ingress[1], child.check, PATH)
-        yield Contestant(OURS, mesh.ingress[1], actors_of(file, 2))
+        yield Contestant(name, mesh.ingress[1], actors_of(file, 2))
     finally:
         await mesh.end()
+
+
+def _tulle_uncounted(folder: Path, backend: int) -> AbstractAsyncContextManager[Contestant]:
+    return _tulle(folder, backend, UNCOUNTED, WITHOUT_TELEMETRY)
 
 
 @asynccontextmanager
@@ -72,7 +81,7 @@ async def _envoy(folder: Path, backend: int) -> AsyncIterator[Contestant]:
         yield Contestant("envoy", front, (first, second))
 
 
-PAIRS: Mapping[str, Start] = {OURS: _tulle, "envoy": _envoy}
+PAIRS: Mapping[str, Start] = {OURS: _tulle, "envoy": _envoy, UNCOUNTED: _tulle_uncounted}
 
 
 def _parties(folder: Path) -> tuple[Path, Party, Party]:

@@ -24,7 +24,17 @@ from tulle.deploy.errors import Failure
 from tulle.load import contestants, machine, wrk
 from tulle.load.contestants import ALL, OURS, PEERS, Contestant, NotReady
 from tulle.load.pair import PAIRS
-from tulle.load.rows import PROMISED, TARGET, Round, Row, missed, row, share_of_envoy
+from tulle.load.rows import (
+    PROMISED,
+    TARGET,
+    UNCOUNTED,
+    Round,
+    Row,
+    missed,
+    row,
+    share_of_envoy,
+    telemetry,
+)
 from tulle.load.scenarios import SCENARIOS, Scenario
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the target is missed; 2 something lacks.
     """
     options = parse(arguments)
-    if lacking := contestants.missing([*NEEDED, *options.peers]):
+    programs = [peer for peer in options.peers if peer != UNCOUNTED]
+    if lacking := contestants.missing([*NEEDED, *programs]):
         print(_install(lacking), file=sys.stderr)
         return 2
     try:
@@ -73,7 +84,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--scenario", action="append", choices=sorted(SCENARIOS), help="only this; repeatable"
     )
     parser.add_argument(
-        "--peers", type=_peers, default=["envoy", "nginx"], help="default: envoy,nginx"
+        "--peers",
+        type=_peers,
+        default=["envoy", "nginx"],
+        help=f"of {', '.join(PEERS)}; default: envoy,nginx",
     )
     parser.add_argument("--seconds", type=_seconds, default=6, help="of each run; default: 6")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: in load/results")
@@ -129,7 +143,9 @@ def keep(
 ) -> None:
     """Writes the result as JSON, and every contestant's configuration beside it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": found, "rows": [asdict(measured) for measured in rows]}
+    result: dict[str, object] = {"machine": found, "rows": [asdict(one) for one in rows]}
+    if costs := telemetry(rows):
+        result["telemetry"] = [asdict(one) for one in costs]
     file.write_text(json.dumps(result, indent=1) + "\n")
     for name, text in configs.items():
         file.with_name(f"{file.stem}.{name}").write_text(text)
@@ -150,6 +166,9 @@ def show(rows: Sequence[Row], file: Path) -> None:
             target = f"; the target of at most {TARGET} is {verdict}"
             told = target if name in PROMISED else ""
             console.print(f"{name}: {share:.2f} x Envoy's CPU per request{told}")
+    for one in telemetry(rows):
+        figures = f"{one.on_us} µs on, {one.off_us} µs off"
+        console.print(f"{one.scenario}: telemetry costs {one.costs_us} µs per request ({figures})")
     console.print(f"kept in {file}", soft_wrap=True)
 
 

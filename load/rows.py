@@ -9,6 +9,8 @@ from tulle.load.wrk import Sample
 TARGET = 0.6  # our CPU per request, as a share of Envoy's
 PROMISED = ("http1", "http1-mtls-pair")  # the scenarios that the target is promised for
 
+UNCOUNTED = "telemetry-off"  # the contestant that is ours, with telemetry off
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -54,6 +56,26 @@ def share_of_envoy(rows: Iterable[Row], scenario: str) -> float | None:
     if "tulle" not in cpu or not cpu.get("envoy"):
         return None
     return cpu["tulle"] / cpu["envoy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """CPU per request with telemetry on and off, in microseconds, and the difference."""
+
+    scenario: str
+    on_us: float
+    off_us: float
+    costs_us: float
+
+
+def telemetry(rows: Iterable[Row]) -> list[Telemetry]:
+    """What telemetry costs in each scenario that was measured with and without it."""
+    cpu = {(found.scenario, found.peer): found.cpu_us_per_request for found in rows}
+    return [
+        Telemetry(scenario, on, off, round(on - off, 1))
+        for (scenario, peer), on in cpu.items()
+        if peer == "tulle" and (off := cpu.get((scenario, UNCOUNTED))) is not None
+    ]
 
 
 def missed(rows: Iterable[Row]) -> str:

@@ -5,10 +5,10 @@ Counterparts: `parse.py` checks fields one by one, `validate.py` what documents 
 
 from collections.abc import Iterator
 
-from tulle.policies.checks.virtual_service import check_virtual_service
 from tulle.policies.contradicting.destination_rule import destination_rule
 from tulle.policies.contradicting.gateway import gateway
 from tulle.policies.contradicting.service_entry import service_entry
+from tulle.policies.contradicting.virtual_service import check_virtual_service
 from tulle.policies.parse import Document
 from tulle.policies.problems import Problem
 from tulle.policies.resources.networking.destination_rule import DestinationRule

@@ -101,13 +101,18 @@ def _destination(
     if destination.subset is not None and backend.subset(destination.subset) is None:
         message = _no_subset(backend, destination.subset)
         yield document.problem("missing-reference", (*path, "subset"), message, "warning")
-    cluster = compile_cluster(backend, port, destination.subset or "")
-    if cluster.protocol in TLS_PORTS:
+    if _takes_no_http(backend, port, destination.subset or ""):
         message = (
             f"port {port} of {host} expects TLS and no DestinationRule originates it (mode SIMPLE "
             "or MUTUAL); requests sent there are refused until one does"
         )
         yield document.problem("missing-reference", (*path, "port"), message, "warning")
+
+
+def _takes_no_http(backend: Backend, number: int, subset: str) -> bool:
+    tls_ports = (port.number for port in backend.ports if port.protocol in TLS_PORTS)
+    # Only for such ports: a cluster has all endpoints.
+    return number in tls_ports and compile_cluster(backend, number, subset).protocol in TLS_PORTS
 
 
 def no_host(index: Index, host: str) -> str:

@@ -20,6 +20,7 @@ from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
+from tulle.policies.servers import OpenServer, open_servers, served_host
 from tulle.policies.world import Policy, PolicyKey, Pool, Port, Service, World
 
 MESH = "mesh"
@@ -106,6 +107,7 @@ class Index:
         self._peers = _by_namespace(by_kind["PeerAuthentication"])
         self._authorizations = _by_namespace(by_kind["AuthorizationPolicy"])
         self._taken: dict[str, dict[str, Policy]] = {}
+        self._servers: dict[str, Mapping[PolicyKey, list[OpenServer]]] = {}
         self._bound: dict[str, list[Policy]] = defaultdict(list)
         for policy in self._virtual_services:
             for name in dict.fromkeys(gateways_of(policy)):
@@ -163,6 +165,16 @@ class Index:
     def gateways_for(self, pool: Pool) -> tuple[Policy, ...]:
         """Gateways that select the pool, the older first."""
         return tuple(gateway for gateway in self._gateways if selects(gateway, pool))
+
+    def servers_of(self, gateway: Policy, pool: Pool) -> Iterable[OpenServer]:
+        """What the servers of a Gateway that selects the pool are, beside those of the others."""
+        if pool.name not in self._servers:
+            found: dict[PolicyKey, list[OpenServer]] = defaultdict(list)
+            gateways = self.gateways_for(pool)
+            for server in open_servers((g, spec(g, Gateway)) for g in gateways):
+                found[server.gateway.key].append(server)
+            self._servers[pool.name] = found
+        return self._servers[pool.name].get(gateway.key, ())
 
     def gateway(self, name: str) -> Policy | None:
         """The Gateway of a full name, `namespace/name`."""
@@ -287,14 +299,6 @@ def gateway_name(gateway: Policy) -> str:
 def selects(gateway: Policy, pool: Pool) -> bool:
     """Whether all labels of the Gateway's selector are the pool's; an empty one selects all."""
     return spec(gateway, Gateway).selector.items() <= dict(pool.labels).items()
-
-
-def served_host(written: str, gateway_namespace: str) -> tuple[str, str]:
-    """A server's host as written -> (namespace of VirtualServices or `*` for any, host)."""
-    namespace, slash, host = written.rpartition("/")
-    if not slash:
-        return "*", host.lower()
-    return (gateway_namespace if namespace == "." else namespace), host.lower()
 
 
 def key_text(key: PolicyKey) -> str:

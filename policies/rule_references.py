@@ -63,7 +63,9 @@ def _tls(index: Index, policy: Policy, host: str) -> Iterator[Problem]:
 
 def _outside(index: Index, policy: Policy, host: str) -> list[str]:
     """The hosts of ServiceEntries that the rule applies to, sorted."""
-    candidates = {name for name in index.entries if hostnames.covers(host, name)} | {host}
+    candidates = {host}
+    if hostnames.is_wildcard(host):
+        candidates |= {name for name in index.entries if hostnames.covers(host, name)}
     backends = map(index.backend, sorted(candidates))
     return [b.host for b in backends if b.entry is not None and policy in b.rules]
 

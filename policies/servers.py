@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tulle.policies.hostnames import HostTable
-from tulle.policies.resolve import served_host, spec
 from tulle.policies.resources.networking.gateway import Gateway, Server
 from tulle.policies.world import Policy
 
@@ -48,13 +47,13 @@ class OpenServer:
         return tuple(dict.fromkeys(_host(self.gateway, written) for written in self.hosts))
 
 
-def open_servers(gateways: Iterable[Policy]) -> tuple[OpenServer, ...]:
-    """All servers of the Gateways of one pool, which are given the older first."""
+def open_servers(gateways: Iterable[tuple[Policy, Gateway]]) -> tuple[OpenServer, ...]:
+    """All servers of the Gateways of one pool, given with their specs, the older first."""
     ports: dict[int, OpenServer] = {}
     owners: dict[tuple[int, str], Policy] = {}
     found: list[OpenServer] = []
-    for gateway in gateways:
-        for position, server in enumerate(spec(gateway, Gateway).servers):
+    for gateway, spec in gateways:
+        for position, server in enumerate(spec.servers):
             opened = _opened(gateway, position, server, ports, owners)
             ports.setdefault(opened.port, opened)
             for written in opened.hosts:
@@ -102,3 +101,11 @@ def _owned(protocol: str, gateway: Policy, server: Server, written: str) -> tupl
 
 def _host(gateway: Policy, written: str) -> str:
     return served_host(written, gateway.document.namespace)[1]
+
+
+def served_host(written: str, gateway_namespace: str) -> tuple[str, str]:
+    """A server's host as written -> (namespace of VirtualServices or `*` for any, host)."""
+    namespace, slash, host = written.rpartition("/")
+    if not slash:
+        return "*", host.lower()
+    return (gateway_namespace if namespace == "." else namespace), host.lower()

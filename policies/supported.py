@@ -113,7 +113,7 @@ _HTTP_ROUTE: Table = {
         }
     ),
     "timeout": ANY,
-    # The words of retryOn are checked in checks/retries.py.
+    # The words of retryOn are checked in contradicting/retries.py.
     "retries": {"attempts": ANY, "perTryTimeout": ANY, "retryOn": ANY},
     "fault": {
         "delay": {"fixedDelay": ANY, "percentage": _PERCENTAGE, "percent": ANY},

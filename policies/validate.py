@@ -19,7 +19,7 @@ from tulle.policies.resources.networking.virtual_service import VirtualService
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
 from tulle.policies.rule_references import rule_references
 from tulle.policies.security import older_peers
-from tulle.policies.servers import OpenServer, open_servers
+from tulle.policies.servers import OpenServer
 from tulle.policies.supported import unsupported
 from tulle.policies.world import Policy, PolicyKey, World
 
@@ -82,8 +82,7 @@ def _gateway(index: Index, policy: Policy) -> Iterator[Problem]:
     warnings = {
         problem: None
         for pool in pools
-        for server in open_servers(index.gateways_for(pool))
-        if server.gateway.key == policy.key
+        for server in index.servers_of(policy, pool)
         for problem in _server(document, server)
     }
     yield from warnings

@@ -27,12 +27,17 @@ class TicketRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The proxy `proxy` may be service account `account` of `namespace`; `issued`: Unix time."""
+    """The proxy `proxy` may be service account `account` of `namespace`; `issued`: Unix time.
+
+    `pool`: of a gateway. `nonce`: random; tells tickets of one moment apart.
+    """
 
     proxy: str
     namespace: str
     account: str
     issued: float
+    pool: str = ""
+    nonce: str = ""
 
 
 def make_ticket(key: bytes, ticket: Ticket) -> str:
@@ -42,6 +47,8 @@ def make_ticket(key: bytes, ticket: Ticket) -> str:
         "namespace": ticket.namespace,
         "account": ticket.account,
         "issued": ticket.issued,
+        "pool": ticket.pool,
+        "nonce": ticket.nonce,
     }
     body = _encode(orjson.dumps(fields))
     return f"{body}.{_mac(key, body)}"
@@ -70,6 +77,8 @@ def _parse(body: str) -> Ticket:
             namespace=str(fields["namespace"]),
             account=str(fields["account"]),
             issued=float(fields["issued"]),
+            pool=str(fields["pool"]),
+            nonce=str(fields["nonce"]),
         )
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise TicketRefused("its content is not a ticket's") from None

@@ -53,8 +53,9 @@ _KEYS: Final = (
 )
 # Istio's order is that of the keys.
 _TEXT: Final = (
-    '[%s] "%s %s %s" %s %s %s %s "%s" %s %s %s %s "%s" "%s" "%s" "%s" "%s" %s %s %s %s %s %s\n'
+    '[%s] "%s %s %s" %s %s %s %s "%s" %s %s %s %s "%s" "%s" "%s" "%s" "%s" %s %s %s %s %s %s'
 )
+_QUOTES: Final = _TEXT.count('"')
 
 
 class Sink(Protocol):
@@ -94,7 +95,7 @@ class ConnectionLog:
         self._ends: tuple[Field, Field, Field] = (
             _address(transport, "sockname"),
             _address(transport, "peername"),
-            getattr(client, "sni", "") or None,
+            client.sni or None,
         )
 
     def ended(self, exchange: "Exchange", status: int, flag: str, details: str, sent: int) -> None:
@@ -107,7 +108,7 @@ class ConnectionLog:
         fields: tuple[Field, ...] = (
             _moment(log.clock() - took),
             _text(head.method),
-            _text(head.path),
+            _text(exchange.original_path or head.path),
             "HTTP/1.1" if head.minor else "HTTP/1.0",
             status,
             flag,
@@ -142,7 +143,10 @@ class ConnectionLog:
 
 
 def _as_text(fields: tuple[Field, ...]) -> bytes:
-    return (_TEXT % tuple("-" if one is None else _quoted(one) for one in fields)).encode()
+    line = _TEXT % tuple("-" if one is None else one for one in fields)
+    if line.count('"') != _QUOTES or "\\" in line or not line.isprintable():
+        line = _TEXT % tuple("-" if one is None else _quoted(one) for one in fields)
+    return b"%b\n" % line.encode()
 
 
 def _as_json(fields: tuple[Field, ...]) -> bytes:

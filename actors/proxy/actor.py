@@ -176,7 +176,7 @@ class ProxyActor:
         await self._doors.retire()
         await self._drain_plane("all")
         if self._telemetry is not None:
-            await self._telemetry.last_words(self._loop.time())
+            await self._telemetry.last_words()
 
     async def _drain_plane(self, which: Literal["inbound", "all"]) -> None:
         drained = await self._plane.drain(which, DRAIN_SECONDS[self.spec.role])

@@ -5,9 +5,10 @@ count into cells, actors.telemetry adds them up over proxies.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
 
+from tulle.actors.proxy.labels import UNKNOWN_DESTINATION, UNKNOWN_SERVICE, UNKNOWN_SOURCE
 from tulle.bus.messages import Series
 
 REQUESTS: Final = "istio_requests_total"
@@ -25,6 +26,7 @@ BOUNDS: Final = (
 """Of all histograms, milliseconds and bytes alike, as Envoy has them."""
 
 Labels = dict[str, str]
+LabelValues = tuple[tuple[str, str], ...]
 
 
 class Counted(ABC):
@@ -102,3 +104,53 @@ class TcpCell(Counted):
             (TCP_RECEIVED, self.received),
         ):
             yield Series(name=name, labels=self.labels, value=value)
+
+
+C = TypeVar("C", bound=Counted)
+
+
+class Cells(Generic[C]):
+    """Cells by their labels: `limit` of them, and those that take what is too much together."""
+
+    __slots__ = ("_cells", "_limit", "_make")
+
+    def __init__(self, make: Callable[[Labels], C], limit: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._cells: dict[LabelValues, C] = {}
+
+    def of(self, labels: Labels) -> C:
+        """The cell of `labels`; over the limit one cell for all that share reporter and code."""
+        key = key_of(labels)
+        cell = self._cells.get(key)
+        if cell is None and len(self._cells) >= self._limit:
+            labels = _together(labels)
+            key = key_of(labels)
+            cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = self._make(labels)
+        return cell
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(self._cells.values())
+
+
+_KEPT_OVER_LIMIT: Final = (
+    "reporter",
+    "request_protocol",
+    "connection_security_policy",
+    "response_code",
+    "response_flags",
+    "grpc_response_status",
+)
+
+
+def key_of(labels: Labels) -> LabelValues:
+    """Labels as a key: equal ones are equal, whatever their order."""
+    return tuple(sorted(labels.items()))
+
+
+def _together(labels: Labels) -> Labels:
+    """Of labels that are one set too many: what many have in common."""
+    kept = {name: labels[name] for name in _KEPT_OVER_LIMIT if name in labels}
+    return UNKNOWN_SOURCE | UNKNOWN_DESTINATION | UNKNOWN_SERVICE | kept

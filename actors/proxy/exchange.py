@@ -283,7 +283,7 @@ class Exchange(Routed):
         if self._parked is not None:
             forget, self._parked = self._parked, None
             forget(self)
-        if self.marked or self._on_alarm is not None:
+        if self.marked:
             self.settle()
         self.drop()
         self._out = []

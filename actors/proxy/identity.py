@@ -1,7 +1,8 @@
 """A proxy's certificate: loaded from its folder or signed by the authority, renewed at half life.
 
 Counterparts: `tls.py`, which makes keys and contexts; actors.authority, which signs. A certificate
-that is still valid is used however long the authority is away.
+that is still valid is used however long the authority is away. A renewal has a new key, and the key
+before signs for it: the ticket alone opens nothing.
 """
 
 import asyncio
@@ -14,13 +15,20 @@ from random import random
 from typing import Final
 
 from tulle.actors.proxy.spec import ProxySpec
-from tulle.actors.proxy.tls import Identity, IdentityDamaged, generate_key_and_csr
+from tulle.actors.proxy.tls import (
+    Identity,
+    IdentityDamaged,
+    make_csr,
+    prove,
+    read_or_make_key,
+)
 from tulle.bus import codec
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
 from tulle.bus.messages import SignAnswer, SignRequest
 from tulle.bus.subjects import Subjects
 
+NEXT_KEY: Final = "next.key"
 RETRY_FIRST: Final = 0.2
 RETRY_LONGEST: Final = 15.0
 
@@ -64,6 +72,7 @@ class IdentityKeeper:
         self._install = install
         self._report = report
         self._folder = Path(spec.folder)
+        self._before: Identity | None = None  # valid or not, its key signs for the next
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -81,6 +90,7 @@ class IdentityKeeper:
         except IdentityDamaged as error:
             log.warning("asking for a new certificate: error=%s", error)
             return None
+        self._before = identity
         if identity is None or identity.spiffe_id != self._spec.spiffe_id:
             return None
         return identity if identity.not_after > time.time() else None
@@ -89,8 +99,9 @@ class IdentityKeeper:
         failures = 0
         while True:
             try:
-                identity = await self._ask()
-                await asyncio.to_thread(identity.save, self._folder)
+                key = await asyncio.to_thread(self._next_key)
+                identity = await self._ask(key)
+                await asyncio.to_thread(self._keep, identity)
             except (BusError, NotSigned, OSError) as error:
                 failures += 1
                 self._say(f"certificate: {error}")
@@ -105,10 +116,28 @@ class IdentityKeeper:
             self.problem = problem
             self._report()
 
-    async def _ask(self) -> Identity:
+    def _next_key(self) -> bytes:
+        """The key to be certified next. On disk first: once the authority has seen it, the ticket
+        is bound to it, and an answer that was lost must be asked for with the same."""
+        path = self._folder / NEXT_KEY
+        key = read_or_make_key(path)
+        if self._before is not None and key == self._before.key_pem:  # kept, then the file stayed
+            path.unlink()
+            key = read_or_make_key(path)
+        return key
+
+    def _keep(self, identity: Identity) -> None:
+        identity.save(self._folder)
+        self._before = identity
+        (self._folder / NEXT_KEY).unlink()
+
+    async def _ask(self, key: bytes) -> Identity:
         spec = self._spec
-        key, csr = generate_key_and_csr(spec.spiffe_id)
-        request = SignRequest(id=secrets.token_hex(8), ticket=spec.ticket, csr=csr)
+        csr = make_csr(key, spec.spiffe_id)
+        previous, proof = prove(self._before.key_pem, csr) if self._before else ("", "")
+        request = SignRequest(
+            id=secrets.token_hex(8), ticket=spec.ticket, csr=csr, previous=previous, proof=proof
+        )
         subject = self._subjects.ca_sign(spec.namespace, spec.account)
         try:
             message = await self._connection.request(subject, codec.encode(request))

@@ -32,6 +32,7 @@ class Routed(Trying):
     __slots__ = ()
 
     screened = False
+    original_path = b""  # if it was rewritten
     _edit: EditResponse | None = None
     _delayed = False
     _limited = False
@@ -118,6 +119,7 @@ class Routed(Trying):
     def _edit_request(self, plan: Plan, added: list[bytes]) -> None:
         head = self.head
         if plan.rewrite_path is not None:
+            self.original_path = head.path
             head.path = plan.rewrite_path(head.path)
         if plan.authority:
             head.authority = plan.authority

@@ -6,26 +6,26 @@ https://istio.io/latest/docs/reference/config/metrics/
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, Literal, TypeVar
+from collections.abc import Iterator
+from typing import Final, Literal
 
-from tulle.actors.proxy.cells import BOUNDS, Cell, Counted, Labels, TcpCell
-from tulle.actors.proxy.labels import (
-    UNKNOWN,
-    UNKNOWN_DESTINATION,
-    UNKNOWN_SERVICE,
-    UNKNOWN_SOURCE,
-    name_clusters,
+from tulle.actors.proxy.cells import (
+    BOUNDS,
+    Cell,
+    Cells,
+    Counted,
+    Labels,
+    LabelValues,
+    TcpCell,
+    key_of,
 )
+from tulle.actors.proxy.labels import UNKNOWN, name_clusters
 from tulle.bus.messages import Series
 
 SERIES_LIMIT: Final = 20_000  # cells of one proxy; what comes later is counted together
 
 Reporter = Literal["source", "destination"]
-LabelValues = tuple[tuple[str, str], ...]
 NO_FLAG: Final = "-"
-
-C = TypeVar("C", bound=Counted)
 
 
 class Recorder:
@@ -37,6 +37,11 @@ class Recorder:
         self._stats = stats
         self._labels = labels
         self._cells: dict[int | tuple[int, str], Cell] = {}
+
+    @property
+    def labels(self) -> Labels:
+        """What it stands for."""
+        return dict(self._labels)
 
     def add(
         self, status: int, milliseconds: float, request_bytes: int, response_bytes: int
@@ -114,32 +119,6 @@ class TcpRecorder:
             self._stats.tcp_cells.of(self._labels | {"response_flags": flag}).closed += 1
 
 
-class Cells(Generic[C]):
-    """Cells by their labels: `limit` of them, and those that take what is too much together."""
-
-    __slots__ = ("_cells", "_limit", "_make")
-
-    def __init__(self, make: Callable[[Labels], C], limit: int) -> None:
-        self._make = make
-        self._limit = limit
-        self._cells: dict[LabelValues, C] = {}
-
-    def of(self, labels: Labels) -> C:
-        """The cell of `labels`; over the limit one cell for all that share reporter and code."""
-        key = _key(labels)
-        cell = self._cells.get(key)
-        if cell is None and len(self._cells) >= self._limit:
-            labels = _together(labels)
-            key = _key(labels)
-            cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = self._make(labels)
-        return cell
-
-    def __iter__(self) -> Iterator[C]:
-        return iter(self._cells.values())
-
-
 class NoRecorder(Recorder):
     """Counts nothing: what telemetry costs is measured against it."""
 
@@ -211,7 +190,7 @@ class Stats:
     def recorder(self, reporter: Reporter, *parts: Labels) -> Recorder:
         """The recorder of the labels in `parts`, made when it is not there yet."""
         labels = name_clusters(_joined(reporter, "http", parts), self._mesh)
-        key = _key(labels)
+        key = key_of(labels)
         recorder = self._recorders.get(key)
         if recorder is None:
             recorder = self._make(self, labels)
@@ -222,7 +201,7 @@ class Stats:
     def tcp_recorder(self, reporter: Reporter, *parts: Labels) -> TcpRecorder:
         """The same for TCP connections."""
         labels = name_clusters(_joined(reporter, "tcp", parts), self._mesh)
-        key = _key(labels)
+        key = key_of(labels)
         recorder = self._tcp_recorders.get(key)
         if recorder is None:
             recorder = self._make_tcp(self, labels)
@@ -247,29 +226,9 @@ class Stats:
         yield from self.tcp_cells
 
 
-_KEPT_OVER_LIMIT: Final = (
-    "reporter",
-    "request_protocol",
-    "connection_security_policy",
-    "response_code",
-    "response_flags",
-    "grpc_response_status",
-)
-
-
 def _joined(reporter: Reporter, protocol: str, parts: tuple[Labels, ...]) -> Labels:
     labels: Labels = {"reporter": reporter, "request_protocol": protocol}
     labels["connection_security_policy"] = "unknown" if reporter == "source" else "mutual_tls"
     for part in parts:
         labels |= part
     return labels
-
-
-def _key(labels: Labels) -> LabelValues:
-    return tuple(sorted(labels.items()))
-
-
-def _together(labels: Labels) -> Labels:
-    """Of labels that are one set too many: what many have in common."""
-    kept = {name: labels[name] for name in _KEPT_OVER_LIMIT if name in labels}
-    return UNKNOWN_SOURCE | UNKNOWN_DESTINATION | UNKNOWN_SERVICE | kept

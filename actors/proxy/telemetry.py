@@ -5,7 +5,6 @@ seconds, which repairs what was lost on the way.
 """
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
@@ -19,6 +18,8 @@ from tulle.bus.subjects import Subjects
 FULL_EVERY: Final = 30.0
 SHARD: Final = "0"
 LAST_SECONDS: Final = 5.0
+"""An actor is back within 4 s of its death (measured), a collector too."""
+ANSWER_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.1
 BATCH: Final = 2000
 """Series in one message at most."""
@@ -48,37 +49,53 @@ class TelemetrySender:
         """The next `send` sends all."""
         self._full_due = 0.0
 
-    async def last_words(self, now: float) -> None:
-        """Sends all, for the last time, and returns when NATS has it; `LAST_SECONDS` at most."""
+    async def last_words(self) -> None:
+        """Sends all for the last time, until a collector has saved it; `LAST_SECONDS` at most."""
+        *first, last = self._batches(changed_only=False, last=True)
+        if not last.series:
+            return
         try:
             async with asyncio.timeout(LAST_SECONDS):
                 while True:
-                    self.want_all()
-                    await self.send(now, last=True)
-                    with contextlib.suppress(BusError):
-                        await self._connection.flush()
+                    if await self._is_saved(first, last):
                         return
                     await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
-            log.warning("what was counted last is lost: nobody took it")
+            log.warning("no collector has said that it has what was counted last")
 
-    async def send(self, now: float, *, last: bool = False) -> None:
+    async def send(self, now: float) -> None:
         """Sends what is due at monotonic time `now`; what fails is sent in full later."""
         full = now >= self._full_due
-        series = self._stats.snapshot(changed_only=not full)
-        if not series and not full:
+        batches = self._batches(changed_only=not full)
+        if not batches[0].series and not full:
             return
         self._full_due = now + FULL_EVERY if full else self._full_due
         try:
-            for start in range(0, max(len(series), 1), BATCH):
-                batch = TelemetryBatch(
-                    proxy=self._proxy,
-                    started=self._started,
-                    full=full,
-                    last=last,
-                    series=series[start : start + BATCH],
-                )
+            for batch in batches:
                 await self._connection.publish(self._subject, codec.encode(batch))
         except BusError as error:
             log.debug("telemetry was not sent: error=%s", error)
             self.want_all()
+
+    async def _is_saved(self, first: list[TelemetryBatch], last: TelemetryBatch) -> bool:
+        try:
+            for batch in first:
+                await self._connection.publish(self._subject, codec.encode(batch))
+            await self._connection.request(self._subject, codec.encode(last), ANSWER_SECONDS)
+        except BusError:
+            return False
+        return True
+
+    def _batches(self, *, changed_only: bool, last: bool = False) -> list[TelemetryBatch]:
+        """What there is to tell, in messages of `BATCH` series; one at least."""
+        series = self._stats.snapshot(changed_only)
+        return [
+            TelemetryBatch(
+                proxy=self._proxy,
+                started=self._started,
+                full=not changed_only,
+                last=last,
+                series=series[start : start + BATCH],
+            )
+            for start in range(0, max(len(series), 1), BATCH)
+        ]

@@ -5,6 +5,7 @@ and the upstream connection ask `peer_spiffe_id`. Counterpart: actors.authority,
 """
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from tulle.bus.credentials import write_secret
 
 _FILE = "identity.json"
 _SPIFFE = re.compile(
@@ -47,18 +50,45 @@ def parse_spiffe(uri: str) -> SpiffeId | None:
     return SpiffeId(**found.groupdict()) if found else None
 
 
-def generate_key_and_csr(spiffe_id: str) -> tuple[bytes, str]:
-    """A new P-256 key (PKCS #8 PEM) and a CSR (PEM) whose only name is the URI SAN."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)])
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    csr = builder.add_extension(san, critical=True).sign(key, hashes.SHA256())
-    key_pem = key.private_bytes(
+def generate_key() -> bytes:
+    """A new P-256 key, PKCS #8 PEM."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return key_pem, csr.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def make_csr(key_pem: bytes, spiffe_id: str) -> str:
+    """A CSR (PEM) whose only name is the URI SAN. Raises IdentityDamaged: no EC key."""
+    san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    csr = builder.add_extension(san, critical=True).sign(_ec_key(key_pem), hashes.SHA256())
+    return csr.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def prove(key_pem: bytes, csr: str) -> tuple[str, str]:
+    """The public key (PEM) of the key before, and its signature of `csr` (base64).
+
+    The authority wants it of a renewal (actors.authority.bindings). Raises IdentityDamaged.
+    """
+    key = _ec_key(key_pem)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    signature = key.sign(csr.encode(), ec.ECDSA(hashes.SHA256()))
+    return public.decode(), base64.b64encode(signature).decode()
+
+
+def read_or_make_key(path: Path) -> bytes:
+    """The key (PEM) in `path`, made (0600) when there is none that can be used."""
+    try:
+        pem = path.read_bytes()
+        _ec_key(pem)
+    except (FileNotFoundError, IdentityDamaged):
+        pem = generate_key()
+        write_secret(path, pem)
+    return pem
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +138,7 @@ class Identity:
         """Writes one file of mode 0600, whole or not at all."""
         parts = {"key": self.key_pem, "chain": self.chain_pem, "roots": self.roots_pem}
         text = json.dumps({name: pem.decode() for name, pem in parts.items()})
-        new = folder / f"{_FILE}.new"
-        new.unlink(missing_ok=True)  # so that its mode is ours
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(fd, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        new.rename(folder / _FILE)
+        write_secret(folder / _FILE, text.encode())
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
@@ -171,3 +194,13 @@ def load_chain(context: ssl.SSLContext, pem: bytes) -> None:
         file.write(pem)
         file.flush()
         context.load_cert_chain(f"/proc/self/fd/{fd}", password=lambda: b"")
+
+
+def _ec_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as e:
+        raise IdentityDamaged(f"not PEM of a key: {e}") from e
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise IdentityDamaged("not an EC key")
+    return key

@@ -8,9 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from tulle.actors.proxy.wire.request_head import REQUEST_ID, TRACEPARENT, RequestHead
-
-TRACESTATE: Final = b"tracestate"
+from tulle.actors.proxy.wire.request_head import REQUEST_ID, TRACEPARENT, TRACESTATE, RequestHead
 
 _BLOCK: Final = 256  # pairs of ids made at once
 # `#` is a random digit. Both lines are made together: nearly all requests lack both or none.

@@ -1,6 +1,6 @@
 """The supervisor as an actor: connects, follows or leads, and hands what it hears to its `Term`.
 
-Serves api.workload.*, api.credential.*, api.mesh.{services,workloads,scale}, lease.* and the
+Serves api.{workload,credential,runner}.*, api.mesh.{services,workloads,scale}, lease.* and the
 heartbeat of registry and credentials. While it does not lead it answers nobody: the one that leads
 does.
 """
@@ -36,6 +36,9 @@ from tulle.bus.messages import (
     Lease,
     MeshRequest,
     ProxyStatus,
+    RunnerAddRequest,
+    RunnerListRequest,
+    RunnerRemoveRequest,
     ScaleRequest,
     ServicesAnswer,
     StartRequest,
@@ -77,7 +80,7 @@ class SupervisorActor:
         specs = ProxySpecs(self._spec, ticket_key)
         keys_folder = Path(self._spec.nats_keys)
         issuer = await asyncio.to_thread(Issuer.load, keys_folder)
-        users = Users(issuer, keys_folder, self._subjects)
+        users = Users(issuer, keys_folder, self._subjects, self._spec.nats_url)
         async with await connect_for_ever(self._spec) as connection:
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
@@ -144,6 +147,12 @@ class SupervisorActor:
             "list": endpoint(CredentialListRequest, self._list_credentials),
         }
         await server.serve(subjects.api_credential_all, by_verb(credential))
+        runner = {
+            "add": endpoint(RunnerAddRequest, self._add_runner),
+            "remove": endpoint(RunnerRemoveRequest, self._remove_runner),
+            "list": endpoint(RunnerListRequest, self._list_runners),
+        }
+        await server.serve(subjects.api_runner_all, by_verb(runner))
         await server.serve(subjects.api_mesh("scale"), endpoint(ScaleRequest, self._scale))
         listing = endpoint(MeshRequest, self._list)
         await server.serve(subjects.api_mesh("services"), listing)
@@ -211,7 +220,24 @@ class SupervisorActor:
     async def _list_credentials(
         self, parts: tuple[str, ...], request: CredentialListRequest
     ) -> Answer | None:
-        return self._term.credentials.list(request.id) if self._term is not None else None
+        return self._term.credentials.listed(request.id) if self._term is not None else None
+
+    async def _add_runner(self, parts: tuple[str, ...], request: RunnerAddRequest) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.runners.add(request))
+
+    async def _remove_runner(
+        self, parts: tuple[str, ...], request: RunnerRemoveRequest
+    ) -> Answer | None:
+        if (term := self._term) is None:
+            return None
+        return await self._answers.once(request.id, lambda: term.runners.remove(request))
+
+    async def _list_runners(
+        self, parts: tuple[str, ...], request: RunnerListRequest
+    ) -> Answer | None:
+        return self._term.runners.listed(request.id) if self._term is not None else None
 
     async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
         if (term := self._term) is None:

@@ -5,7 +5,7 @@ Pure. All problems are found, not only the first; each says where, what is allow
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tulle.bus.messages import PortMap, ProblemRecord, ServicePort, ServiceRecord, StartRequest
@@ -83,8 +83,8 @@ def service_ports(request: StartRequest) -> list[ServicePort]:
     return [ServicePort(number=p.service, name=p.name, protocol=p.protocol) for p in ports]
 
 
-def _name_problems(namespace: str, account: str, request: StartRequest) -> Iterator[ProblemRecord]:
-    names = {"namespace": namespace, "account": account, "service": request.service}
+def name_problems(names: Mapping[str, str]) -> Iterator[ProblemRecord]:
+    """What is wrong with names, by their path in the request."""
     for path, name in names.items():
         if not _NAME.fullmatch(name):
             yield problem(
@@ -93,6 +93,12 @@ def _name_problems(namespace: str, account: str, request: StartRequest) -> Itera
                 f"{path} {name!r}: use 1 to 63 lower-case letters, digits and hyphens, "
                 "a letter or digit first and last",
             )
+
+
+def _name_problems(namespace: str, account: str, request: StartRequest) -> Iterator[ProblemRecord]:
+    yield from name_problems(
+        {"namespace": namespace, "account": account, "service": request.service}
+    )
     if request.version and not _LABEL_VALUE.fullmatch(request.version):
         yield problem("bad-name", "version", f"version {request.version!r}: {_VALUE_RULE}")
 

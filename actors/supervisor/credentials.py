@@ -65,7 +65,7 @@ class Credentials:
         await self._ledger.change(key, lambda _: None)
         return _changed(request.id, f"deleted credential {request.name}", [])
 
-    def list(self, request_id: str) -> CredentialsAnswer:
+    def listed(self, request_id: str) -> CredentialsAnswer:
         """api.credential.list."""
         reports = [
             certificates.report(record.name, record.certificate, record.ca)

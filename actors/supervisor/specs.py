@@ -1,5 +1,6 @@
 """What a proxy is told at its spawn, made from what is desired and from the mesh's settings."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,7 +65,7 @@ class ProxySpecs:
             nats_credentials=control.proxy_user(member),
             holder=control.holder,
             folder=control.proxy_folder(member),
-            ticket=self._ticket(member, GATEWAY_NAMESPACE, GATEWAY_ACCOUNT, now),
+            ticket=self._ticket(member, GATEWAY_NAMESPACE, GATEWAY_ACCOUNT, now, pool.name),
             labels=tuple(sorted(pool.labels.items())),
             trust_domain=control.trust_domain,
             pool=pool.name,
@@ -75,5 +76,7 @@ class ProxySpecs:
             access_log=control.access_log,
         )
 
-    def _ticket(self, proxy: str, namespace: str, account: str, now: float) -> str:
-        return make_ticket(self.ticket_key, Ticket(proxy, namespace, account, now))
+    def _ticket(self, proxy: str, namespace: str, account: str, now: float, pool: str = "") -> str:
+        nonce = secrets.token_hex(8)
+        ticket = Ticket(proxy, namespace, account, now, pool, nonce)
+        return make_ticket(self.ticket_key, ticket)

@@ -18,6 +18,7 @@ from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.machine import Event, Leased, Leaves, Reported, Ticked
 from tulle.actors.supervisor.pools import Pools
+from tulle.actors.supervisor.runners import Runners
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.users import Users
 from tulle.actors.supervisor.workloads import Workloads
@@ -31,6 +32,7 @@ from tulle.bus.messages import (
     Lease,
     PoolRecord,
     ProxyStatus,
+    RunnerRecord,
     ServiceRecord,
 )
 from tulle.bus.store import Store
@@ -98,6 +100,8 @@ class Term:
             ),
             self._context.unix_time,
         )
+        runners = Ledger(desired, RunnerRecord, "runner", desired.put_all)
+        self.runners = Runners(runners, users, self._context.unix_time)
 
     async def begin(self) -> None:
         """Reads all records and takes over what they say. Raises `BusError`."""
@@ -105,6 +109,7 @@ class Term:
         await self._context.workloads.load()
         await self._context.pools.load()
         await self.credentials.load()
+        await self.runners.load()
         await self.workloads.recover()
         await self.pools.recover()
 

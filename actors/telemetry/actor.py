@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +41,7 @@ TICK_SECONDS: Final = 5.0
 SAVE_SECONDS: Final = 2.0
 SAVE_PAUSE: Final = 20
 """Times as long as saving took, it is not done again: a twentieth of a core at most."""
+WAITING_LIMIT: Final = 1_000  # proxies that end at once
 FOLDER: Final = "telemetry"  # in the mesh's
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class CollectorActor:
         self._folder = Path(spec.home) / FOLDER
         self._totals = Totals()
         self._restored = False
-        self._save_at_once = asyncio.Event()
+        self._waiting: list[str] = []  # where it is to be said that all is saved
+        self._wanted = asyncio.Event()
         self._connection: Connection | None = None
         self._lives = Lives(spec.name, self._live)
 
@@ -77,9 +78,7 @@ class CollectorActor:
         try:
             await self._connection.subscribe(self._subjects.telemetry_all, self._on_batch)
             async with asyncio.TaskGroup() as tasks:
-                ask = partial(_start, tasks, self._ask_all)
-                self._connection.on_reconnect(ask)  # proxies may have been back before us
-                ask()
+                tasks.create_task(self._ask_all())
                 tasks.create_task(self._tick())
                 tasks.create_task(self._save_for_ever())
                 tasks.create_task(self._serve_for_ever())
@@ -87,14 +86,19 @@ class CollectorActor:
             await self._connection.close()
 
     async def _ask_all(self) -> None:
-        """All that proxies counted before we were here."""
+        """All that proxies counted before we were here, or while our link was broken."""
         assert self._connection is not None
         subject = self._subjects.proxy_command("all", "telemetry")
+        due = asyncio.Event()
+        due.set()
+        self._connection.on_reconnect(due.set)
         while True:
+            await due.wait()
+            due.clear()
             try:
                 await self._connection.publish(subject)
-                return
             except BusError as error:
+                due.set()
                 log.warning("proxies were not asked yet: error=%s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -114,28 +118,36 @@ class CollectorActor:
             log.warning("telemetry of another: subject=%s proxy=%s", message.subject, batch.proxy)
             return
         self._totals.add(batch)
-        if batch.last:
-            self._save_at_once.set()
+        if message.reply and len(self._waiting) < WAITING_LIMIT:
+            self._waiting.append(message.reply)
+            self._wanted.set()
 
     async def _save_for_ever(self) -> None:
-        """Remembers what changed: now and then, and at once when a proxy ends."""
-        saved = self._totals.changes
+        """Remembers what changed: now and then, and at once for those who wait for it."""
+        saved, pause = self._totals.changes, SAVE_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_SECONDS):
-                    await self._save_at_once.wait()
-            self._save_at_once.clear()
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
             if self._totals.changes != saved:
                 saved = self._totals.changes
-                await self._save()
+                took = await self._save()
+                pause = max(SAVE_SECONDS, took * SAVE_PAUSE)
+                await asyncio.sleep(took)  # whoever wants it, other work goes on as well
 
-    async def _save(self) -> None:
+    async def _save(self) -> float:
+        """Saves, and says so to those who wait; the seconds that it took."""
+        waiting, self._waiting = self._waiting, []
         began = asyncio.get_running_loop().time()
         try:
             await asyncio.to_thread(remembered.save, self._folder, self._totals.remember())
-        except OSError as error:
-            log.warning("what was counted is not saved: folder=%s error=%s", self._folder, error)
-        await asyncio.sleep((asyncio.get_running_loop().time() - began) * SAVE_PAUSE)
+            for reply in waiting:
+                assert self._connection is not None
+                await self._connection.publish(reply)
+        except (OSError, BusError) as error:
+            log.warning("not saved, or not said: folder=%s error=%s", self._folder, error)
+        return asyncio.get_running_loop().time() - began
 
     # HTTP.
 
@@ -202,10 +214,6 @@ async def _end(server: uvicorn.Server, serving: asyncio.Task[None], sock: socket
     await asyncio.wait([serving], timeout=2.0)
     serving.cancel()
     sock.close()
-
-
-def _start(tasks: asyncio.TaskGroup, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    tasks.create_task(work())
 
 
 async def _no_commands(command: str) -> None:

@@ -5,19 +5,29 @@ Counterpart of `actors.proxy.cells`, which has the histogram's bounds.
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, groupby
+from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
+from tulle.actors.proxy import cells
 from tulle.actors.proxy.cells import BOUNDS
-from tulle.actors.telemetry.totals import SeriesKey, Value
+from tulle.actors.telemetry.totals import REQUESTS_OF_PROXY, SeriesKey, Value
 
-_HELP = {
-    "istio_requests": "Requests that proxies handled.",
-    "tulle_requests": "Requests that each proxy handled.",
-    "istio_request_duration_milliseconds": "Durations of these requests, in milliseconds.",
+_HELP: Final = {
+    cells.REQUESTS: "Requests that proxies handled.",
+    cells.DURATION: "Durations of these requests, in milliseconds.",
+    cells.REQUEST_BYTES: "Sizes of these requests, heads and bodies.",
+    cells.RESPONSE_BYTES: "Sizes of their responses, heads and bodies.",
+    cells.TCP_SENT: "Bytes that TCP clients got.",
+    cells.TCP_RECEIVED: "Bytes that came from TCP clients.",
+    cells.TCP_OPENED: "TCP connections that were opened.",
+    cells.TCP_CLOSED: "TCP connections that were closed.",
+    REQUESTS_OF_PROXY: "Requests that each proxy handled.",
+    "tulle_telemetry_proxies": "Proxies that this collector hears of.",
+    "tulle_telemetry_series_refused_total": "Series above the limit, which are in no sum.",
 }
-_BOUNDS = (*(f"{bound:.15g}" for bound in BOUNDS), "+Inf")
+_BOUNDS: Final = (*(f"{bound:.15g}" for bound in BOUNDS), "+Inf")
 """As Envoy writes them: `0.5`, `1`, `3600000`."""
 
 
@@ -46,7 +56,7 @@ def _metrics(sums: Iterable[tuple[SeriesKey, Value]]) -> Iterator[Metric]:
 
 def _counter(name: str, rows: list[tuple[SeriesKey, Value]]) -> Metric:
     base = name.removesuffix("_total")
-    metric = Metric(base, _HELP.get(base, base), "counter")
+    metric = Metric(base, _HELP.get(name, name), "counter")
     for (_, labels), value in rows:
         metric.add_sample(f"{base}_total", dict(labels), value.value)
     return metric
@@ -64,8 +74,7 @@ def _histogram(name: str, rows: list[tuple[SeriesKey, Value]]) -> Metric:
 
 
 def _own(name: str, value: float) -> Metric:
-    metric = Metric(name, name.replace("_", " "), "counter" if name.endswith("_total") else "gauge")
-    if name.endswith("_total"):
-        metric = Metric(name.removesuffix("_total"), name.replace("_", " "), "counter")
+    kind = "counter" if name.endswith("_total") else "gauge"
+    metric = Metric(name.removesuffix("_total"), _HELP.get(name, name), kind)
     metric.add_sample(name, {}, value)
     return metric

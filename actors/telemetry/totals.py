@@ -97,14 +97,17 @@ class Totals:
             if self._clock - life.heard >= ENDED_AFTER:
                 self._end(proxy)
 
-    def remember(self) -> list[TelemetryBatch]:
-        """All there is to know, for `restore`; the lives that have ended together as `ENDED`."""
-        ended = TelemetryBatch(proxy=ENDED, started=0.0, series=_series(self._ended))
-        lives = (
-            TelemetryBatch(proxy=proxy, started=life.started, series=_series(life.values))
-            for proxy, life in self._lives.items()
+    def remember(self) -> Iterator[TelemetryBatch]:
+        """All there is to know now, for `restore`; the lives that have ended together as `ENDED`.
+
+        The iterator may be used in another thread.
+        """
+        kept = [(ENDED, 0.0, self._ended.copy())]
+        kept += [(proxy, it.started, it.values.copy()) for proxy, it in self._lives.items()]
+        return (
+            TelemetryBatch(proxy=proxy, started=started, series=_series(values))
+            for proxy, started, values in kept
         )
-        return [ended, *lives]
 
     def restore(self, batches: Iterable[TelemetryBatch]) -> None:
         """Takes what a collector before this one remembered, before anything else."""

@@ -10,7 +10,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from tulle.deploy.cli import credential, demo, mesh, policy, run, up
+from tulle.deploy.cli import credential, demo, mesh, policy, run, runner, up
 from tulle.deploy.errors import Failure
 
 
@@ -40,7 +40,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for module in (up, run, policy, credential, mesh, demo):
+    for module in (up, run, policy, credential, runner, mesh, demo):
         module.add_commands(app)
     return app
 

@@ -1,5 +1,7 @@
 """`tulle run`: an app with a sidecar. The life of both is in deploy.run."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +30,7 @@ def run(
             "--port",
             metavar="[NAME:]APP[:SERVICE][/PROTOCOL]",
             help="The app listens on 127.0.0.1:APP (0: a free one, in PORT), peers use SERVICE. "
+            "PROTOCOL: http (default) or tcp, reached by CONNECT to the own http_proxy. "
             "Without --port it is a client only.",
         ),
     ] = [],  # noqa: B006 - typer copies it
@@ -40,6 +43,13 @@ def run(
     health: Annotated[
         str, typer.Option(metavar="PATH", help="It is ready when this answers with 2xx.")
     ] = "",
+    creds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of `tulle runner add`. [env: TULLE_CREDS, else one that may start all]",
+        ),
+    ] = None,
     mesh: Mesh = None,
 ) -> None:
     """Run an app in the mesh.
@@ -60,7 +70,8 @@ def run(
             labels=label,
             health=health,
         )
-        status = run_app(settings.read(mesh), options)
+        of = settings.read(mesh)
+        status = run_app(replace(of, creds=creds) if creds is not None else of, options)
     except Usage:
         raise
     except Failure as failure:

@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 
@@ -35,9 +36,13 @@ _POLL_SECONDS = 0.1
 
 
 class OwnMesh:
-    """One mesh and the processes on it. Nothing is left of `home`, its TULLE_HOME, after `end`."""
+    """One mesh and the processes on it. Nothing is left of `home`, its TULLE_HOME, after `end`.
 
-    def __init__(self) -> None:
+    `settings` are more `TULLE_*` variables of its commands.
+    """
+
+    def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._settings = settings
         self.home = Path(tempfile.mkdtemp(prefix="tulle-", dir="/tmp"))  # short: sockets are in it
         self.file: MeshFile | None = None
         self._up: Child | None = None
@@ -125,7 +130,7 @@ class OwnMesh:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: text for name, text in inherited().items() if not name.startswith("TULLE_")}
-        return kept | {"TULLE_HOME": str(self.home)}
+        return kept | dict(self._settings) | {"TULLE_HOME": str(self.home)}
 
     async def end(self) -> list[str]:
         """Ends the applications, then the mesh, then removes its folder. Never raises `Failure`.

@@ -14,9 +14,10 @@ from tulle.policies.compile.routes import compile_routes
 from tulle.policies.compile.server_tls import server_tls
 from tulle.policies.config import GatewayConfig, GatewayListener, Redirect, Route, VirtualHost
 from tulle.policies.hostnames import HostTable
-from tulle.policies.resolve import Index, gateway_name, key_text, served_host, spec
+from tulle.policies.resolve import Index, gateway_name, key_text, spec
+from tulle.policies.resources.networking.gateway import Gateway
 from tulle.policies.resources.networking.virtual_service import VirtualService
-from tulle.policies.servers import OpenServer, open_servers, servers_by_host
+from tulle.policies.servers import OpenServer, open_servers, served_host, servers_by_host
 from tulle.policies.world import Policy, PolicyKey, Pool
 
 Served = dict[str, dict[PolicyKey, tuple[Policy, set[str]]]]
@@ -51,7 +52,7 @@ def compile_gateway(inputs: GatewayInputs) -> GatewayConfig:
     """The config of one pool: a listener per port, virtual hosts by domain."""
     builder = inputs.destinations.clusters()
     bindings = {binding.gateway.key: binding for binding in inputs.bindings}
-    servers = open_servers(binding.gateway for binding in inputs.bindings)
+    servers = open_servers((b.gateway, spec(b.gateway, Gateway)) for b in inputs.bindings)
     deciders = servers_by_host(servers)
     listeners: list[GatewayListener] = []
     for port in sorted(deciders):

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.support.control import control_spec
 from tests.support.nats import BusUnderTest, serve_bus
 from tests.support.policies_api import PolicyClient, service
+from tests.support.workloads import start_request
 from tulle.actors.authority.actor import AuthorityActor
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.authority.tickets import Ticket, make_ticket
@@ -27,7 +28,7 @@ from tulle.actors.supervisor.users import Users
 from tulle.bus import codec, keys
 from tulle.bus.errors import NotConnected
 from tulle.bus.jetstream import JetStreamStore
-from tulle.bus.messages import ServiceRecord, Workload
+from tulle.bus.messages import DesiredWorkload, PoolRecord, ServiceRecord, Workload
 from tulle.bus.permissions import Role
 from tulle.bus.store import Change
 from tulle.bus.subjects import Bucket
@@ -40,11 +41,17 @@ class SmallMesh:
     """What `small_mesh` gives."""
 
     def __init__(
-        self, home: Path, bus: BusUnderTest, registry: JetStreamStore, leaf_ttl_seconds: float
+        self,
+        home: Path,
+        bus: BusUnderTest,
+        registry: JetStreamStore,
+        desired: JetStreamStore,
+        leaf_ttl_seconds: float,
     ) -> None:
         self.home = home
         self.bus = bus
         self.registry = registry
+        self.desired = desired
         self.ports: dict[str, int] = {}  # door -> port, else a free one
         self.holder = Holder(str(home / "holder.sock"), self._bind)
         self.authority = AuthorityActor(
@@ -52,6 +59,7 @@ class SmallMesh:
         )
         self.evaluator = EvaluatorActor(control_spec(bus, home, "evaluator"))
         self.proxies: list[ProxyActor] = []
+        self.gateways: list[str] = []  # ids
         self.exited: list[tuple[str, int]] = []  # proxy, status
 
     async def policies(self) -> PolicyClient:
@@ -61,10 +69,13 @@ class SmallMesh:
     async def register(self, *records: ServiceRecord) -> None:
         """Writes services into the registry, as the supervisor does, once NATS is there."""
         changes = [Change(keys.service(it.namespace, it.name), codec.encode(it)) for it in records]
+        await self._put(self.registry, *changes)
+
+    async def _put(self, store: JetStreamStore, *changes: Change) -> None:
         async with asyncio.timeout(10):
             while True:
                 try:
-                    await self.registry.put_all(changes)
+                    await store.put_all(changes)
                     return
                 except NotConnected:
                     await asyncio.sleep(0.05)
@@ -73,6 +84,7 @@ class SmallMesh:
         self, spec: ProxySpec, loses: Callable[[Ref], bool] = lambda ref: False
     ) -> ProxyActor:
         """A proxy that serves."""
+        await self._desire(spec)
         proxy = ProxyActor(
             spec, exit=lambda status: self.exited.append((spec.id, status)), loses=loses
         )
@@ -80,6 +92,22 @@ class SmallMesh:
         async with asyncio.timeout(10):
             await proxy.health()
         return proxy
+
+    async def _desire(self, spec: ProxySpec) -> None:
+        """Writes that the proxy shall run, as the supervisor does before its spawn."""
+        if spec.role == "gateway":
+            self.gateways.append(spec.id)
+            pool = PoolRecord(name=spec.pool, replicas=1, members=self.gateways)
+            change = Change(keys.pool(spec.pool), codec.encode(pool))
+        else:
+            desired = DesiredWorkload(
+                id=spec.id,
+                namespace=spec.namespace,
+                account=spec.account,
+                request=start_request(service=spec.service),
+            )
+            change = Change(keys.workload(spec.id), codec.encode(desired))
+        await self._put(self.desired, change)
 
     async def gateway(self, loses: Callable[[Ref], bool] = lambda ref: False) -> str:
         """A gateway of pool `ingress`; the URL of its port 80."""
@@ -127,6 +155,7 @@ class SmallMesh:
     def _spec(self, namespace: str, account: str, **fields: object) -> ProxySpec:
         identity = f"{account}-{secrets.token_hex(3)}"
         key = load_ticket_key(self.home / "authority")
+        ticket = Ticket(identity, namespace, account, time.time(), str(fields.get("pool", "")))
         values: dict[str, object] = {
             "id": identity,
             "mesh": self.bus.subjects.mesh,
@@ -138,10 +167,10 @@ class SmallMesh:
             "nats_credentials": str(self.home / "proxies" / identity / "nats.json"),
             "holder": str(self.home / "holder.sock"),
             "folder": str(self.home / "proxies" / identity),
-            "ticket": make_ticket(key, Ticket(identity, namespace, account, time.time())),
+            "ticket": make_ticket(key, ticket),
         }
         spec = ProxySpec(**(values | fields))  # type: ignore[arg-type]
-        Users(self.bus.issuer, self.home, self.bus.subjects).write(spec)
+        Users(self.bus.issuer, self.home, self.bus.subjects, self.bus.server.url).write(spec)
         return spec
 
 
@@ -151,7 +180,8 @@ async def small_mesh(leaf_ttl_seconds: float = 86_400.0) -> AsyncIterator[SmallM
     with tempfile.TemporaryDirectory(prefix="tl-", dir="/tmp") as name:
         async with serve_bus() as bus:
             registry = await bus.open_store(Bucket.REGISTRY)
-            mesh = SmallMesh(Path(name), bus, registry, leaf_ttl_seconds)
+            desired = await bus.open_store(Bucket.DESIRED)
+            mesh = SmallMesh(Path(name), bus, registry, desired, leaf_ttl_seconds)
             await mesh.holder.start()
             try:
                 async with asyncio.timeout(10):

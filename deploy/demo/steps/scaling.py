@@ -8,7 +8,7 @@ from tulle.deploy.demo.pages import Page
 from tulle.deploy.demo.stage import Stage, why
 from tulle.deploy.demo.statistics import shown
 
-SPREAD_PAGES = 800
+SPREAD_PAGES = 400
 LARGEST_SHARE = 0.5
 MORE = 3
 PAGES_AFTER = 100

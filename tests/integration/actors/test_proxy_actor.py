@@ -1,8 +1,10 @@
 """Proxies on a real NATS, holder, authority and evaluator: what is applied is what they do."""
 
 import asyncio
+import base64
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,16 +19,20 @@ from tests.support.other_user import ask_as
 from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
+from tulle.actors.authority.disk import load_ticket_key
+from tulle.actors.authority.tickets import Ticket, make_ticket
+from tulle.actors.holding import client as holding_client
 from tulle.actors.proxy import actor as proxy_module
 from tulle.actors.proxy import identity, peer_uid
 from tulle.actors.proxy.actor import FOR_GOOD, TO_START_AGAIN, ProxyActor
 from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.proxy.events import Ref
+from tulle.actors.proxy.spec import PortSpec
 from tulle.actors.proxy.telemetry import TelemetrySender
 from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys
 from tulle.bus.errors import NoAnswer, NobodyListens
-from tulle.bus.messages import TelemetryBatch
+from tulle.bus.messages import ServicePort, ServiceRecord, TelemetryBatch, Workload
 from tulle.bus.permissions import Role
 from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
@@ -202,6 +208,38 @@ async def test_a_proxy_without_a_certificate_says_so_and_waits(mesh: SmallMesh, 
 
 
 @pytest.mark.asyncio
+async def test_a_lost_key_is_replaced_by_a_respawn_alone(mesh: SmallMesh, app: int) -> None:
+    spec = mesh.sidecar_spec("reviews", app)
+    await (await mesh.start(spec)).stop()
+    await asyncio.to_thread((Path(spec.folder) / "identity.json").unlink)
+    proxy = ProxyActor(spec, exit=lambda _: None)
+    mesh.proxies.append(proxy)
+    await until(lambda: "bound to the key" in (mesh.holder.state(spec.id) or ("", ""))[1])
+    assert (mesh.holder.state(spec.id) or ("", ""))[0] == "starting"
+    await proxy.stop()
+    key = load_ticket_key(mesh.home / "authority")
+    ticket = Ticket(spec.id, spec.namespace, spec.account, time.time())
+    await mesh.start(replace(spec, ticket=make_ticket(key, ticket)))
+    assert await mesh.holder.wait_state(spec.id, "ready", 1) == ""
+
+
+@pytest.mark.asyncio
+async def test_an_expired_certificate_is_renewed_by_its_key(
+    mesh: SmallMesh, app: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = mesh.sidecar_spec("reviews", app)
+    await (await mesh.start(spec)).stop()
+    first = Identity.load(Path(spec.folder))
+    assert first is not None
+    expired = replace(first, not_after=time.time() - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Identity, "load", lambda folder: expired)
+        await mesh.start(spec)
+    second = Identity.load(Path(spec.folder))
+    assert second is not None and second.key_pem != first.key_pem
+
+
+@pytest.mark.asyncio
 async def test_certificates_rotate_under_traffic(http: httpx2.AsyncClient, app: int) -> None:
     async with small_mesh(leaf_ttl_seconds=10) as mesh:
         await mesh.serve("reviews", app)
@@ -367,13 +405,77 @@ async def test_a_sidecar_that_cannot_tell_its_clients_apart_serves_none_and_says
     await until(lambda: not _detail(mesh, client.id))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.asyncio
-async def test_another_user_of_the_machine_gets_nothing_of_a_sidecar(mesh: SmallMesh) -> None:
+async def test_tcp_from_a_client_through_two_sidecars_to_an_app(mesh: SmallMesh) -> None:
+    async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"you said " + await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(app, "127.0.0.1", 0) as server:
+        app_port = server.sockets[0].getsockname()[1]
+        spec = replace(
+            mesh.sidecar_spec("db", app_port), ports=(PortSpec(5432, app_port, protocol="tcp"),)
+        )
+        await mesh.start(spec)
+        _, inbound = mesh.holder.addresses(spec.id)["inbound:5432"]
+        workload = Workload(
+            id=spec.id, account="db", state="ready", address="127.0.0.1", ports={5432: inbound}
+        )
+        port = ServicePort(number=5432, protocol="tcp")
+        await mesh.register(
+            ServiceRecord(
+                namespace="default", name="db", ports=[port], accounts=["db"], workloads=[workload]
+            )
+        )
+        client = await mesh.sidecar("sleep")
+        door = mesh.holder.addresses(client.id)["outbound"]
+        async with asyncio.timeout(10):
+            reader, writer = await _tunnel(door, b"db:5432")
+            writer.write(b"hello")
+            writer.write_eof()
+            assert await reader.read() == b"you said hello"
+        writer.close()
+        plain, writer = await asyncio.open_connection("127.0.0.1", inbound)
+        writer.write(b"hello")
+        assert await _all_of(plain) == b"", "without TLS not a byte comes back"
+        writer.close()
+
+
+@pytest.mark.asyncio
+async def test_another_user_of_the_machine_gets_nothing_of_a_sidecar(
+    mesh: SmallMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, nobody = os.getuid(), 65_534
     client = await mesh.sidecar("sleep")
     _, port = mesh.holder.addresses(client.id)["outbound"]
-    assert await ask_as(65_534, "127.0.0.1", port) == "closed"
-    assert await ask_as(os.getuid(), "127.0.0.1", port) == "407"
+    assert await ask_as(ours, "127.0.0.1", port) == "407"
+    if ours == 0:  # only root can become somebody else
+        assert await ask_as(nobody, "127.0.0.1", port) == "closed"
+    # A `tulle run` of another user, whose sidecar is the same user's as the raylet.
+    monkeypatch.setattr(holding_client, "peer_uid", lambda sock: nobody)
+    theirs = await mesh.sidecar("curl")
+    _, port = mesh.holder.addresses(theirs.id)["outbound"]
+    assert await ask_as(ours, "127.0.0.1", port) == "closed"
+
+
+async def _tunnel(
+    door: tuple[str, int], target: bytes
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A tunnel to `target`, once the sidecar has heard of it."""
+    credential = base64.b64encode(f"tulle:{PASSWORD}".encode())
+    lines = (
+        b"CONNECT %b HTTP/1.1" % target,
+        b"Host: %b" % target,
+        b"Proxy-Authorization: Basic %b" % credential,
+    )
+    while True:
+        reader, writer = await asyncio.open_connection(*door)
+        writer.write(b"\r\n".join((*lines, b"", b"")))
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"HTTP/1.1 200 "):
+            return reader, writer
+        assert b"connect_not_supported" in head, head
+        writer.close()
 
 
 async def _answer_of(port: int) -> bytes:

@@ -66,7 +66,7 @@ def fields(**changed: str) -> str:
         "null",
         '{"url": "u", "user": "proxy", "password": "of an older version"}',
         fields(jwt="a.b"),
-        fields(seed=USER.seed[:-1] + "A"),
+        fields(seed=USER.seed[:20] + ("B" if USER.seed[20] == "A" else "A") + USER.seed[21:]),
         fields(seed=nkeys.generate(nkeys.Kind.USER).seed),
         fields(seed=ACCOUNT.seed),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tulle.load import contestants, machine, peers
-from tulle.load.rows import Row
+from tulle.load.rows import UNCOUNTED, Row
 
 ROWS = [Row("http1", "tulle", 60.0, 9000.0, 2.0, 4.0, 0), Row("http1", "envoy", 90.0, 1.0, 2, 3, 0)]
 
@@ -75,6 +75,27 @@ def test_the_verdict_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "0.67 x Envoy's CPU per request; the target of at most 0.6 is MISSED" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_what_telemetry_costs_is_kept_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*ROWS, replace(ROWS[0], peer=UNCOUNTED, cpu_us_per_request=59.2)]
+    peers.keep(tmp_path / "today.json", {}, rows, {})
+    assert json.loads((tmp_path / "today.json").read_text())["telemetry"] == [
+        {"scenario": "http1", "on_us": 60.0, "off_us": 59.2, "costs_us": 0.8}
+    ]
+    peers.show(rows, tmp_path / "today.json")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "telemetry costs 0.8 µs per request (60.0 µs on, 59.2 µs off)" in said
+
+
+def test_no_program_is_needed_to_leave_telemetry_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(contestants, "missing", lambda programs: list(programs))
+    assert peers.main(["--peers", UNCOUNTED]) == 2
+    assert UNCOUNTED not in capsys.readouterr().err
 
 
 def status_of(rows: Sequence[Row], file: Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from tulle.load.rows import Round, Row, missed, row, share_of_envoy
+from tulle.load.rows import UNCOUNTED, Round, Row, Telemetry, missed, row, share_of_envoy, telemetry
 from tulle.load.wrk import Sample
 
 ROUNDS = (
@@ -36,3 +38,13 @@ def test_each_promised_scenario_that_is_missed_is_named() -> None:
         for peer, cpu in (("tulle", 61.0), ("envoy", 100.0))
     ]
     assert [line.split()[4] for line in missed(rows).splitlines()] == ["http1", "http1-mtls-pair"]
+
+
+def test_what_telemetry_costs_is_on_less_off_in_the_same_scenario() -> None:
+    pair = replace(measured("tulle", 90.0), scenario="pair")
+    rows = [measured("tulle", 40.0), measured("envoy", 90.0), measured(UNCOUNTED, 39.3), pair]
+    assert telemetry(rows) == [Telemetry("http1", 40.0, 39.3, 0.7)]
+    assert telemetry([*rows, replace(measured(UNCOUNTED, 91.0), scenario="pair")])[1:] == [
+        Telemetry("pair", 90.0, 91.0, -1.0)
+    ]
+    assert telemetry(rows[:2]) == []

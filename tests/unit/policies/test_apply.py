@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support import policy_strategies
 from tests.support.policy_mesh import BOOKINFO, applied, parsed
 from tulle.policies.apply import apply, delete
+from tulle.policies.compile.world import compile_all
 from tulle.policies.parse import Document
 from tulle.policies.resources.kinds import Kind
 from tulle.policies.world import PolicyKey, World
@@ -106,6 +107,8 @@ def test_problems_that_were_there_before_are_not_said_again() -> None:
 junk = st.sampled_from(["", "*", "a", "a b", "*.", "mesh", "a/b", "/", "x" * 300, "é", "A.b", "|"])
 junk_lists = st.lists(junk, max_size=3)
 junk_destinations = st.fixed_dictionaries({"host": junk}, optional={"subset": junk})
+short = junk.filter(lambda text: len(text) <= 63)
+FIELDS = st.sampled_from(["principals", "notPrincipals", "namespaces", "ipBlocks"])
 JUNK: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
     "VirtualService": {
         "hosts": junk_lists,
@@ -135,8 +138,64 @@ JUNK: dict[Kind, dict[str, st.SearchStrategy[Any]]] = {
         ),
         "selector": st.dictionaries(junk, junk, max_size=1),
     },
+    "PeerAuthentication": {
+        "selector": st.fixed_dictionaries(
+            {"matchLabels": st.dictionaries(junk, short, max_size=1)}
+        ),
+        "portLevelMtls": st.dictionaries(junk, st.just({}), min_size=1, max_size=2),
+    },
+    "AuthorizationPolicy": {
+        "rules": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "from": st.lists(
+                        st.fixed_dictionaries({"source": st.dictionaries(FIELDS, junk_lists)}),
+                        max_size=2,
+                    ),
+                    "when": st.lists(
+                        st.fixed_dictionaries({"key": junk, "values": junk_lists}), max_size=2
+                    ),
+                }
+            ),
+            max_size=2,
+        )
+    },
     "ServiceEntry": {"hosts": junk_lists.filter(lambda hosts: bool(hosts) and "*" not in hosts)},
 }
+
+
+distinct = st.lists(
+    policy_strategies.documents(),
+    min_size=2,
+    max_size=6,
+    unique_by=lambda document: (document.kind, document.namespace, document.name),
+)
+
+
+@given(distinct, st.data())
+@settings(max_examples=60)
+def test_the_order_of_applies_documents_and_deletes_never_matters(
+    documents: list[Document], data: Any
+) -> None:
+    """Policies of one age, some of which come and go: the world is as if they had not.
+
+    A few say of each other what can't be meant (ISTIO_MUTUAL to a ServiceEntry's host): there it is
+    the later apply that is refused, so these are left out.
+    """
+    gone = data.draw(st.lists(st.sampled_from(documents), unique_by=id))
+    kept = [document for document in documents if all(document is not other for other in gone)]
+    world = WORLD
+    for document in data.draw(st.permutations(documents)):
+        outcome = apply(world, [document], 1)
+        assume(outcome.ok)
+        world = outcome.world
+    keys = [PolicyKey(d.kind, d.namespace, d.name) for d in gone]
+    for key in data.draw(st.permutations(keys)):
+        world = delete(world, [key]).world
+    at_once = apply(WORLD, kept, 1)
+    assume(at_once.ok)
+    assert world == at_once.world
+    assert compile_all(world) == compile_all(at_once.world)
 
 
 @st.composite

@@ -8,7 +8,10 @@ import orjson
 import pytest
 
 from tulle.policies.config import (
+    AuthorizationConfig,
+    AuthorizationRule,
     Cluster,
+    Condition,
     Config,
     GatewayConfig,
     GatewayListener,
@@ -16,9 +19,12 @@ from tulle.policies.config import (
     HostsConfig,
     HttpMatch,
     InboundConfig,
+    OperationMatch,
     OutboundConfig,
+    PeerAuthenticationConfig,
     PortRoutes,
     Route,
+    SourceMatch,
     StaticEndpoint,
     StringMatch,
     Target,
@@ -38,12 +44,21 @@ def clusters() -> tuple[Cluster, ...]:
     return (Cluster("c", "reviews", 9080, labels=(("version", "v1"),), endpoints=(static,)),)
 
 
+def inbound() -> InboundConfig:
+    app = (("app", "a"),)
+    peer = PeerAuthenticationConfig("pa/default/x", app, "STRICT", ((80, "DISABLE"),))
+    source = SourceMatch(*((name,) for name in "abcdefgh"))
+    operation = OperationMatch(*((name,) for name in "abcdefgh"))
+    rule = AuthorizationRule("rules[0]", (source,), (operation,), (Condition("k", ("a",), ("b",)),))
+    return InboundConfig("default", (peer,), (AuthorizationConfig("ap/x", app, "DENY", (rule,)),))
+
+
 def configs() -> list[Config]:
     """One of each kind with every field filled; made anew by each call."""
     return [
         HostsConfig((HostEntry("reviews.default", "default", "reviews.default"),)),
         OutboundConfig("reviews", "default", (PortRoutes(80, "http", routes()),), clusters()),
-        InboundConfig("default"),
+        inbound(),
         GatewayConfig(
             "ingress",
             (GatewayListener(80, "HTTP", (VirtualHost(("*",), routes()),)),),

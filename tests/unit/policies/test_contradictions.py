@@ -23,16 +23,6 @@ def problems(kind: str, spec: str) -> list[Problem]:
         ("VirtualService", f"hosts: ['*']\ngateways: [g, other/g]\nhttp: [{ROUTE}]"),
         ("VirtualService", "hosts: [a]\ntcp: [{route: [{destination: {host: a}}]}]"),
         ("VirtualService", "hosts: [a]\nhttp: [{redirect: {uri: /x}}]"),
-        ("DestinationRule", "host: '*.default.svc.cluster.local'\nsubsets: [{name: v1}]"),
-        (
-            "Gateway",
-            "servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [./a, '*/b.c', n/*]}]",
-        ),
-        (
-            "ServiceEntry",
-            "hosts: [a.example]\nresolution: STATIC\nports: [{number: 80, name: http}]\n"
-            "endpoints: [{address: '::1', ports: {http: 8080}}]",
-        ),
     ],
 )
 def test_what_makes_sense(kind: str, spec: str) -> None:
@@ -137,90 +127,6 @@ def test_what_makes_sense(kind: str, spec: str) -> None:
             "contradiction",
             "spec.http[0].match[0].gateways",
             "never holds: this VirtualService is bound to mesh alone",
-        ),
-        ("DestinationRule", "host: a b", "schema", "spec.host", "DNS name"),
-        (
-            "DestinationRule",
-            "host: a\nsubsets: [{name: v1}, {name: v2}, {name: v1}]",
-            "duplicate",
-            "spec.subsets[2].name",
-            "the subset v1 is already given by item 0",
-        ),
-        (
-            "DestinationRule",
-            "host: a\nsubsets: [{name: a|b}]",
-            "schema",
-            "spec.subsets[0].name",
-            "-",
-        ),
-        ("Gateway", "selector: {a: b}", "schema", "spec", "at least one server"),
-        (
-            "Gateway",
-            "servers: [{port: {number: 0, name: a, protocol: HTTP}, hosts: ['*']}]",
-            "schema",
-            "spec.servers[0].port.number",
-            "from 1 to 65535",
-        ),
-        (
-            "Gateway",
-            "servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [a, A]}]",
-            "duplicate",
-            "spec.servers[0].hosts[1]",
-            "A is already served on port 80",
-        ),
-        (
-            "Gateway",
-            "servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [UP/a]}]",
-            "schema",
-            "spec.servers[0].hosts[0]",
-            "alone or after namespace/",
-        ),
-        (
-            "Gateway",
-            "servers:\n- {port: {number: 80, name: a, protocol: HTTP}, hosts: [a]}\n"
-            "- {port: {number: 81, name: a, protocol: HTTP}, hosts: [a]}",
-            "duplicate",
-            "spec.servers[1].port",
-            "the port name a is already given by item 0",
-        ),
-        ("ServiceEntry", "hosts: [a]", "schema", "spec", "ports must have at least one port"),
-        (
-            "ServiceEntry",
-            "hosts: [a]\nresolution: STATIC\nports: [{number: 1, name: a}]",
-            "contradiction",
-            "spec",
-            "resolution STATIC needs endpoints",
-        ),
-        (
-            "ServiceEntry",
-            "hosts: [a]\nports: [{number: 1, name: a}]\nendpoints: [{address: 1.2.3.4}]",
-            "contradiction",
-            "spec.endpoints",
-            "resolution NONE (the default) can't have endpoints",
-        ),
-        (
-            "ServiceEntry",
-            "hosts: [a]\nresolution: STATIC\nports: [{number: 1, name: a}, {number: 1, name: b}]\n"
-            "endpoints: [{address: 1.2.3.4}]",
-            "duplicate",
-            "spec.ports[1].number",
-            "the port number 1 is already given",
-        ),
-        (
-            "ServiceEntry",
-            "hosts: [a]\nresolution: STATIC\nports: [{number: 1, name: a}]\n"
-            "endpoints: [{address: a.example}]",
-            "contradiction",
-            "spec.endpoints[0].address",
-            "must be an IP address",
-        ),
-        (
-            "ServiceEntry",
-            "hosts: [a]\nresolution: STATIC\nports: [{number: 1, name: a}]\n"
-            "endpoints: [{address: 1.2.3.4, ports: {b: 1}}]",
-            "contradiction",
-            "spec.endpoints[0].ports.b",
-            "b is no port of this entry; its ports: a",
         ),
     ],
 )

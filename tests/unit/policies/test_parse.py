@@ -88,6 +88,27 @@ def test_a_kind_of_istio_that_is_not_there_yet_is_said_to_be_so() -> None:
     assert problem(text).code == "not-supported-yet"
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize("kind", ["PeerAuthentication", "AuthorizationPolicy"])
+def test_the_kinds_of_the_security_group(kind: str, version: str) -> None:
+    head = f"apiVersion: security.istio.io/{version}\nkind: {kind}\nmetadata: {{name: x}}\n"
+    [document] = parse(head + "spec: {}\n").documents
+    assert document.title == f"{kind} default/x"
+
+
+def test_a_group_has_its_own_kinds_and_versions() -> None:
+    head = "apiVersion: {}\nkind: {}\nmetadata: {{name: x}}\nspec: {{}}\n"
+    for version, kind in (
+        ("security.istio.io/v1alpha3", "PeerAuthentication"),
+        ("networking.istio.io/v1", "PeerAuthentication"),
+        ("security.istio.io/v1", "Gateway"),
+    ):
+        found = problem(head.format(version, kind))
+        assert (found.code, found.path) == ("unknown-kind", "apiVersion")
+        assert "security.istio.io/v1 PeerAuthentication" in found.message
+        assert "(also networking.istio.io/v1beta1, networking.istio.io/v1alpha3, " in found.message
+
+
 @pytest.mark.parametrize("version", ["networking.istio.io/v2", "v1", "gateway.k8s.io/v1"])
 def test_an_unknown_version_or_group_is_refused(version: str) -> None:
     found = problem(REVIEWS.replace("networking.istio.io/v1", version))

@@ -5,7 +5,7 @@ import pytest
 from tests.support.policy_mesh import BOOKINFO, Mesh, applied, parsed, service
 from tulle.policies.problems import Problem
 from tulle.policies.validate import check
-from tulle.policies.world import World
+from tulle.policies.world import INGRESS, Pool, World
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -209,6 +209,33 @@ def test_of_two_that_decide_the_same_the_newer_is_warned(
     assert [p.path for p in conflicts] == [path]
     assert message in conflicts[0].message
     assert conflicts[0].severity == "warning"
+
+
+def secure(name: str, *hosts: str) -> str:
+    """A Gateway with one HTTPS server on port 443."""
+    text = GATEWAY.replace("name: web", f"name: {name}").replace("number: 80", "number: 443")
+    text = text.replace("protocol: HTTP", "protocol: HTTPS")
+    text = text.replace("[shop.example]", f"[{', '.join(hosts)}]")
+    return f"{text}    tls: {{mode: SIMPLE, credentialName: shop}}\n"
+
+
+def test_a_server_that_an_older_gateway_excludes_is_warned_of() -> None:
+    found = problem(secure("second", "shop.example"), GATEWAY.replace("number: 80", "number: 443"))
+    assert (found.code, found.severity) == ("conflict", "warning")
+    assert (found.path, found.line) == ("spec.servers[0].port.protocol", 7)
+    assert "has opened port 443 with another protocol than HTTPS" in found.message
+
+
+def test_an_sni_host_that_an_older_gateway_has_is_warned_of() -> None:
+    found = problem(secure("second", "b.example", "./shop.example"), secure("web", "shop.example"))
+    assert (found.code, found.path, found.line) == ("conflict", "spec.servers[0].hosts[1]", 8)
+    assert "already served by the older Gateway default/web; this server is not" in found.message
+
+
+def test_a_gateway_of_two_pools_is_warned_once() -> None:
+    pools = (INGRESS, Pool("second", INGRESS.labels))
+    mesh = Mesh(GATEWAY, GATEWAY.replace("name: web", "name: newer"), pools=pools)
+    assert mesh.warnings() == ["conflict spec.servers[0].hosts[0]"]
 
 
 def test_rules_for_one_host_with_different_subsets_are_no_conflict() -> None:

@@ -11,8 +11,9 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from tests.support.identities import REVIEWS, TICKET_KEY, make_csr, make_signing
 from tulle.actors.authority.certificates import CA_LIFETIME
-from tulle.actors.authority.signing import Signing
-from tulle.actors.authority.tickets import Ticket, make_ticket
+from tulle.actors.authority.signing import CsrRefused, Signing, refused
+from tulle.actors.authority.tickets import Ticket, TicketRefused, make_ticket
+from tulle.actors.proxy import tls
 from tulle.bus.messages import SignAnswer, SignRequest
 
 _DER, _PEM = serialization.Encoding.DER, serialization.Encoding.PEM
@@ -34,7 +35,11 @@ def ask(
     now: float = NOW,
 ) -> SignAnswer:
     request = SignRequest(id="1", ticket=ticket, csr=csr)
-    return signing.answer(*subject, request, now=now, serial=4711)
+    try:
+        asked = signing.examine(*subject, request, now)
+    except (TicketRefused, CsrRefused) as refusal:
+        return refused("1", str(refusal))
+    return signing.issue(asked, "1", now=now, serial=4711)
 
 
 def refusal(answer: SignAnswer) -> str:
@@ -161,3 +166,40 @@ def test_what_is_no_csr_is_refused(signing: Signing, csr: str) -> None:
 def test_a_lifetime_under_ten_seconds_is_no_setting() -> None:
     with pytest.raises(ValueError, match="10 s or more"):
         make_signing(NOW, leaf_ttl_seconds=9)
+
+
+def proof_request(csr: str, previous: str, proof: str) -> SignRequest:
+    return SignRequest(id="1", ticket=TICKET, csr=csr, previous=previous, proof=proof)
+
+
+def test_a_proof_names_the_key_that_signed_the_request(signing: Signing) -> None:
+    before, key = tls.generate_key(), tls.generate_key()
+    csr = tls.make_csr(key, REVIEWS)
+    asked = signing.examine("default", "reviews", proof_request(csr, *tls.prove(before, csr)), NOW)
+    old = signing.examine(
+        "default", "reviews", proof_request(tls.make_csr(before, REVIEWS), "", ""), NOW
+    )
+    assert (asked.proven, old.proven) == (old.key_hash, "")
+    assert asked.key_hash != old.key_hash
+
+
+def test_a_proof_that_proves_nothing_is_refused(signing: Signing) -> None:
+    before, other = tls.generate_key(), tls.generate_key()
+    csr = tls.make_csr(tls.generate_key(), REVIEWS)
+    previous, proof = tls.prove(before, csr)
+    for forged in (
+        proof_request(csr, tls.prove(other, csr)[0], proof),
+        proof_request(tls.make_csr(other, REVIEWS), previous, proof),
+        proof_request(csr, previous, ""),
+        proof_request(csr, "", proof),
+        proof_request(csr, previous, "no base64!"),
+        proof_request(csr, "no PEM", proof),
+        proof_request(csr, rsa_public(), proof),
+    ):
+        with pytest.raises(CsrRefused, match="proof"):
+            signing.examine("default", "reviews", forged, NOW)
+
+
+def rsa_public() -> str:
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    return key.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()

@@ -9,6 +9,7 @@ from tests.support.bench_plane import Bench
 from tests.support.fake_loop import FakeTransport
 from tulle.actors.proxy.accesslog import AccessLog
 from tulle.actors.proxy.spec import AccessLogForm
+from tulle.policies.decide.plan import DEFAULT_RETRY, LocalAnswer, Plan
 from tulle.policies.reasons import CONNECT_FAILED
 
 # https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format
@@ -177,6 +178,30 @@ def test_an_answer_of_our_own_says_why() -> None:
     assert (said["upstream_host"], said["user_agent"]) == ("e0:80", "curl/8")
     answer = bench.client.take()
     assert said["bytes_sent"] == len(answer.partition(b"\r\n\r\n")[2])
+
+
+def test_flags_of_faults_and_paths_before_they_were_rewritten() -> None:
+    bench, lines = bench_and_lines()
+    rewrite = Plan(rewrite_path=lambda path: b"/new", delay=7.0, delay_share=1.0)
+    bench.choose(DEFAULT_RETRY, rewrite)
+    upstream = bench.endpoint.connect()
+    bench.send(b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+    bench.loop.advance(7.1)
+    assert upstream.take().startswith(b"GET /new ")
+    bench.answer(upstream, OK)
+    said = lines.read()
+    assert (said["path"], said["response_flags"]) == ("/old", "DI")
+    assert said["response_code_details"] == "via_upstream"
+
+
+def test_an_answer_of_the_policy() -> None:
+    bench, lines = bench_and_lines()
+    bench.choose(DEFAULT_RETRY, Plan(answer=lambda asked: LocalAnswer(418, (), b"short")))
+    bench.send(POST + b"\r\n")
+    said = lines.read()
+    assert (said["response_code"], said["response_flags"]) == (418, "-")
+    assert (said["response_code_details"], said["bytes_sent"]) == ("direct_response", 5)
+    assert said["route_name"] == "all"
 
 
 def test_a_request_that_goes_nowhere_has_no_upstream() -> None:

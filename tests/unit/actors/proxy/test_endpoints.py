@@ -14,6 +14,7 @@ from tests.support.serving_plane import (
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook
+from tulle.actors.proxy.limits import LimitedEndpoint
 from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.security import Dialers, Security, security_of
@@ -162,6 +163,61 @@ def test_a_replaced_cluster_that_a_request_holds_on_to_learns_of_endpoints() -> 
     it.install_service(service_record(2))
     assert now is not held
     assert ports(held) == ports(now) == [2]
+
+
+LIMITED = replace(service_cluster(), limits=configs.ConnectionLimits(max_connections=1))
+
+
+def test_clusters_with_limits_or_outlier_detection_have_endpoints_of_their_own() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    plain = service_cluster(subset="v1")
+    strict = replace(service_cluster(port=9080), name="strict", outlier=configs.Outlier())
+    clusters = it.install(OWNER, [plain, replace(LIMITED, name="limited"), strict])
+    endpoints = [cluster.endpoints[0] for cluster in clusters.values()]
+    assert len(set(endpoints)) == 3
+    assert [isinstance(endpoint, LimitedEndpoint) for endpoint in endpoints] == [False, True, False]
+
+
+def test_limits_and_their_counters_outlive_an_install() -> None:
+    it = book()
+    it.install_service(service_record(1))
+    before = only(it.install(OWNER, [LIMITED]))
+    times = configs.ConnectionLimits(max_connections=2, connect_timeout_ms=700)
+    after = only(it.install(OWNER, [replace(LIMITED, limits=times)]))
+    assert after.limits is before.limits and after.limits is not None
+    assert after.limits.config == times
+    assert after.endpoints == before.endpoints
+    assert after.endpoints[0].connect_seconds == 0.7
+
+
+def test_ejections_outlive_an_install() -> None:
+    it = book()
+    it.install_service(service_record(1, 2))
+    before = only(it.install(OWNER, [service_cluster()]))
+    ejected, other = before.endpoints
+    for _ in range(5):
+        before.note_failure(ejected)
+    after = only(it.install(OWNER, [replace(service_cluster(), balancer="RANDOM")]))
+    assert after is not before
+    assert after.available == (other,)
+    # And what is ejected by one of them is known to the other, which requests may hold on to.
+    it.install_service(service_record(1, 2, 3, 4))
+    for _ in range(5):
+        after.note_failure(other)
+    assert before.available == after.available == after.endpoints[2:]
+
+
+def test_the_outlier_detection_of_an_install_holds_from_then_on() -> None:
+    it = book()
+    it.install_service(service_record(1, 2))
+    strict = replace(service_cluster(), outlier=configs.Outlier(consecutive_5xx=9))
+    before = only(it.install(OWNER, [strict]))
+    stricter = replace(strict, outlier=configs.Outlier(consecutive_5xx=1))
+    after = only(it.install(OWNER, [stricter]))
+    assert after.endpoints == before.endpoints
+    after.note_answer(after.endpoints[0], 500)
+    assert after.available == after.endpoints[1:]
 
 
 DISABLED = configs.PeerMode((), 0, "DISABLE")

@@ -1,11 +1,8 @@
 """Limits of a cluster: who goes, who waits, who is refused, and that who waits goes on."""
 
-import pytest
-
 from tests.support.bench_plane import LimitedBench
 from tests.support.fake_loop import FakeTransport
 from tulle.actors.proxy.client import ClientConnection
-from tulle.actors.proxy.limits import LimitedEndpoint
 from tulle.policies.config import ConnectionLimits
 from tulle.policies.decide.plan import NO_RETRY
 from tulle.policies.reasons import CONNECT_FAILED
@@ -164,7 +161,7 @@ def test_a_connection_has_so_many_requests() -> None:
     asking(bench, 1)
     upstream = connect(bench)
     bench.answer(upstream, OK)
-    assert not upstream.ended
+    assert not upstream.is_closing()
     asking(bench, 1)
     bench.answer(upstream, OK)
     assert upstream.ended == "closed"
@@ -190,19 +187,10 @@ def test_times_of_the_limits() -> None:
     upstream = connect(bench)
     bench.answer(upstream, OK)
     bench.loop.advance(2.9)
-    assert not upstream.ended
+    assert not upstream.is_closing()
     bench.loop.advance(0.3)
     assert upstream.ended == "closed"
     bench.idle()
-
-
-@pytest.mark.parametrize("raised", [2, None])
-def test_a_raised_limit_holds_from_then_on(raised: int | None) -> None:
-    bench = LimitedBench(ConnectionLimits(max_connections=1))
-    asking(bench, 2)
-    bench.limits.config = ConnectionLimits(max_connections=raised)
-    asking(bench, 1)
-    assert bench.limited[0].dials == 2
 
 
 def test_limits_that_are_raised_wake_who_waits() -> None:
@@ -210,4 +198,3 @@ def test_limits_that_are_raised_wake_who_waits() -> None:
     asking(bench, 3)
     bench.limits.replace(ConnectionLimits(max_connections=3))
     assert bench.limited[0].dials == 3
-    assert isinstance(bench.limited[0], LimitedEndpoint)

@@ -263,6 +263,26 @@ def test_a_partial_head_of_a_failed_try_is_forgotten() -> None:
     assert bench.client.take() == ANSWER
 
 
+def test_what_a_failed_try_had_begun_does_not_keep_the_next_from_being_repeated() -> None:
+    bench, upstream = asked(retry=Retry(2, per_try=1.0))
+    bench.answer(upstream, b"HTTP/1.1 200 OK\r\nX-From: first\r\n")
+    bench.loop.advance(1.2)
+    bench.connect().lose(RESET)
+    bench.loop.advance(0.2)
+    bench.answer(bench.connect(), OK)
+    assert bench.client.take() == ANSWER
+
+
+def test_a_body_is_kept_for_every_try() -> None:
+    body = b"a" * 40_000
+    bench, upstream = asked(PUT + b"Content-Length: 40000\r\n\r\n" + body)
+    for _ in range(2):
+        upstream.lose(RESET)
+        bench.loop.advance(0.4)
+        upstream = bench.connect()
+        assert upstream.take().endswith(b"\r\n\r\n" + body)
+
+
 def test_retries_of_a_cluster_at_once_are_limited() -> None:
     bench = LimitedBench(ConnectionLimits(max_retries=1), endpoints=2)
     bench.send(GET)

@@ -135,7 +135,8 @@ def test_parse_spiffe_refuses(uri: str) -> None:
 
 
 def test_a_csr_asks_for_the_account_and_its_chain_makes_an_identity(mesh: MeshRoot) -> None:
-    key_pem, csr = tls.generate_key_and_csr(spiffe("reviews"))
+    key_pem = tls.generate_key()
+    csr = tls.make_csr(key_pem, spiffe("reviews"))
     request = x509.load_pem_x509_csr(csr.encode())
     assert request.is_signature_valid
     identity = tls.Identity.from_pem(key_pem, mesh.signed(csr), mesh.roots_pem)

@@ -35,9 +35,9 @@ def test_what_is_there_is_passed_on() -> None:
     there = head(b"X-Request-Id: mine", b"Traceparent: " + PARENT, b"Tracestate: a=b")
     assert added(there) == []
     assert there.headers == [
-        (b"tracestate", b"a=b"),
         (b"x-request-id", b"mine"),
         (b"traceparent", PARENT),
+        (b"tracestate", b"a=b"),
     ]
 
 
@@ -50,6 +50,14 @@ def test_what_is_there_is_passed_on() -> None:
         [PARENT.replace(b"b", b"0")],
         [PARENT.upper()],
         [PARENT + b"-more"],
+        [PARENT[:-1]],
+        [PARENT + b"0"],
+        [PARENT[:-3]],
+        [b""],
+        [b"0" + PARENT],
+        [b"cc" + PARENT[2:] + b"more"],
+        [PARENT.replace(b"-", b"_")],
+        [PARENT + b", " + PARENT],
         [PARENT, PARENT],
     ],
 )
@@ -60,6 +68,36 @@ def test_a_trace_that_nobody_can_read_begins_anew(parents: list[bytes]) -> None:
     (parent,) = added(there)
     assert TRACE.fullmatch(parent)
     assert there.headers == [(b"x-request-id", b"mine")]
+
+
+def test_a_state_without_a_trace_is_dropped() -> None:
+    there = head(b"Tracestate: a=b")
+    request_id, parent = added(there)
+    assert ID.fullmatch(request_id) and TRACE.fullmatch(parent)
+    assert there.headers == []
+
+
+def test_a_state_in_pieces_is_passed_on_in_order() -> None:
+    there = head(b"Tracestate: a=b", b"X-Request-Id: mine", b"Traceparent: " + PARENT)
+    more = head(*[b"Tracestate: " + one for one in (b"a=b", b"c=d")], b"Traceparent: " + PARENT)
+    assert added(there) == []
+    added(more)
+    assert [pair for pair in more.headers if pair[0] == b"tracestate"] == [
+        (b"tracestate", b"a=b"),
+        (b"tracestate", b"c=d"),
+    ]
+
+
+@pytest.mark.parametrize("flags", [b"00", b"01", b"ff"])
+def test_flags_are_the_callers(flags: bytes) -> None:
+    there = head(b"X-Request-Id: mine", b"Traceparent: " + PARENT[:-2] + flags)
+    assert added(there) == []
+
+
+def test_a_request_id_is_whatever_the_caller_says() -> None:
+    there = head(b"X-Request-Id: not a uuid", b"Traceparent: " + PARENT)
+    assert added(there) == []
+    assert (b"x-request-id", b"not a uuid") in there.headers
 
 
 def test_a_later_version_may_say_more() -> None:

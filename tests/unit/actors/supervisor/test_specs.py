@@ -1,5 +1,7 @@
 """What a proxy is told: all that is desired, and a ticket that the authority takes."""
 
+from dataclasses import replace
+
 from tests.support.identities import TICKET_KEY
 from tests.support.workloads import port, start_request
 from tulle.actors.authority.tickets import Ticket, verify_ticket
@@ -41,7 +43,8 @@ def test_a_sidecar_is_told_what_its_workload_asked_for() -> None:
     assert (spec.holder, spec.credential_sha256) == (request.holder, request.credential_sha256)
     assert (spec.folder, spec.leaf_ttl_seconds) == ("/home/proxies/reviews-v1-abcde", 60.0)
     ticket = verify_ticket(TICKET_KEY, spec.ticket, NOW)
-    assert ticket == Ticket("reviews-v1-abcde", "shop", "reviewer", NOW)
+    assert ticket == Ticket("reviews-v1-abcde", "shop", "reviewer", NOW, nonce=ticket.nonce)
+    assert len(ticket.nonce) == 16
 
 
 def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
@@ -50,7 +53,9 @@ def test_a_gateway_is_told_its_pool_and_asks_the_watcher_for_sockets() -> None:
     assert spec.holder == "/home/holder.sock"
     assert dict(spec.labels) == {"istio": "ingressgateway", "app": "istio-ingressgateway"}
     ticket = verify_ticket(TICKET_KEY, spec.ticket, NOW)
-    assert ticket == Ticket("ingress-abcde", "istio-system", "istio-ingressgateway", NOW)
+    assert replace(ticket, nonce="") == Ticket(
+        "ingress-abcde", "istio-system", "istio-ingressgateway", NOW, pool="ingress"
+    )
 
 
 def test_a_proxy_has_a_nats_user_of_its_own() -> None:

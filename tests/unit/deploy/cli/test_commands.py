@@ -214,6 +214,7 @@ def test_not_applied_by_all_in_time_is_status_3(policy_file: str, ok: bool) -> N
         ["run", "Reviews", "--", "true"],
         ["run", "reviews", "--port", "x", "--", "true"],
         ["run", "reviews", "--health", "/x", "--", "true"],
+        ["run", "db", "--port", "5432/tcp", "--health", "/x", "--", "true"],
         ["run", "reviews", "--label", "x", "--", "true"],
         ["run", "reviews"],
         ["up", "--bind", "localhost"],
@@ -259,16 +260,22 @@ def test_run_has_125_for_its_own_failures(tmp_path: Path, monkeypatch: pytest.Mo
     assert "tulle up" in run.err
 
 
-def test_delete_by_name_takes_short_kinds() -> None:
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("vs", "VirtualService"),
+        ("pa", "PeerAuthentication"),
+        ("AuthorizationPolicies", "AuthorizationPolicy"),
+    ],
+)
+def test_delete_by_name_takes_short_kinds(word: str, kind: str) -> None:
     mesh = FakeMesh({"policy.delete": [DONE]})
 
-    run = Run(mesh, "delete", "vs", "reviews", "-n", "shop")
+    run = Run(mesh, "delete", word, "reviews", "-n", "shop")
 
     assert run.status == 0
     request = codec.decode(DeleteRequest, mesh.asked[0][1])
-    assert [(n.kind, n.namespace, n.name) for n in request.names] == [
-        ("VirtualService", "shop", "reviews")
-    ]
+    assert [(n.kind, n.namespace, n.name) for n in request.names] == [(kind, "shop", "reviews")]
 
 
 def test_delete_by_file(policy_file: str) -> None:

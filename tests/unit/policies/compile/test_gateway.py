@@ -1,6 +1,7 @@
 """gateway/<pool>: listeners, domains, merging."""
 
 from tests.support.policy_mesh import Mesh
+from tulle.policies.config import Redirect, Route, ServerTls
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1
@@ -74,3 +75,33 @@ def test_routes_of_one_virtual_service_are_there_once_however_many_servers_match
 def test_the_clusters_are_inlined_once_and_sorted() -> None:
     names = [c.name for c in Mesh(GATEWAY, routes("one", "a.example", "*")).gateway().clusters]
     assert names == ["outbound|9080||reviews.default.svc.cluster.local"]
+
+
+def test_an_https_server_has_its_tls_and_its_routes() -> None:
+    text = GATEWAY.replace("protocol: HTTP}", "protocol: HTTPS}")
+    text = text.replace('["*.example", "a.example"]', '["*.example", ./a.example]\n    tls: TLS')
+    text = text.replace('hosts: ["*"]', 'hosts: ["*"]\n    tls: TLS')
+    text = text.replace("TLS\n", "{mode: SIMPLE, credentialName: shop}\n")
+    first, second = Mesh(text, routes("one", "a.example")).gateway().listeners
+    assert (first.port, first.protocol) == (80, "HTTPS")
+    assert first.tls == (ServerTls(("a.example", "*.example"), credential="shop"),)
+    assert second.tls == (ServerTls(("*",), credential="shop"),)
+    assert [host.domains for host in first.virtual_hosts] == [("a.example",)]
+
+
+def test_a_redirect_is_a_route_of_the_gateway() -> None:
+    text = GATEWAY.replace(
+        '["*.example", "a.example"]', '["*.example"]\n    tls: {httpsRedirect: true}'
+    )
+    listener = Mesh(text, routes("one", "a.example")).gateway().listeners[0]
+    [host] = listener.virtual_hosts
+    assert host.domains == ("a.example", "*.example")
+    assert host.routes == (
+        Route(
+            "https-redirect",
+            (),
+            (),
+            source="Gateway/default/web",
+            redirect=Redirect(301, scheme="https", derive_port="FROM_PROTOCOL_DEFAULT"),
+        ),
+    )

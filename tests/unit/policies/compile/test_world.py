@@ -15,6 +15,10 @@ from tulle.policies.compile.world import (
     compile_world,
     difference,
 )
+from tulle.policies.contradictions import contradictions
+from tulle.policies.parse import Document
+from tulle.policies.supported import unsupported
+from tulle.policies.validate import check
 from tulle.policies.world import Policy, World
 
 REVIEWS = """\
@@ -62,12 +66,25 @@ def test_an_incremental_result_equals_a_full_one(
 
 @given(policy_strategies.worlds)
 @settings(max_examples=60)
+def test_what_is_compiled_here_is_what_an_apply_accepts(world: World) -> None:
+    problems = check(world, [policy.document for policy in world.policies])
+    assert [problem for problem in problems if problem.severity == "error"] == []
+
+
+@given(policy_strategies.worlds)
+@settings(max_examples=60)
 def test_every_config_is_consistent_and_survives_the_wire(world: World) -> None:
     assert world.inconsistencies() == []
     for key, value in compile_all(world).items():
         assert value.inconsistencies() == []
         assert config.key(value) == key
         assert config.decode(config.encode(value)) == value
+
+
+@given(policy_strategies.documents())
+def test_the_random_documents_are_ones_that_mean_something(document: Document) -> None:
+    errors = [p for p in contradictions(document) if p.severity == "error"]
+    assert [*unsupported(document), *errors] == []
 
 
 def test_every_service_has_its_config_and_every_namespace() -> None:
