@@ -2,21 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from tulle.actors.holding.group import PortError
 from tulle.deploy.errors import Failure, Usage
 
 HTTP_OF_GATEWAYS = 80  # what needs root: `--ingress-port` stands for it
+HTTPS_OF_GATEWAYS = 443  # as above: `--ingress-tls-port`
+INGRESS_TLS_PORT = 8443
 _GATEWAY = "gateway:"
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """`address`: of `--bind`. A port 0 is a free one, known once it is `opened`."""
+    """`address`: of `--bind`. A port 0 is a free one, known once it is `opened`.
+
+    The TLS port is opened when a Gateway asks for it; `tulle status` shows which it became.
+    """
 
     address: str
     ingress_port: int
     http_port: int
+    ingress_tls_port: int = INGRESS_TLS_PORT
 
     def of(self, name: str) -> tuple[str, int]:
         """Address and port of the socket `name`. Raises `ValueError`: no such name."""
@@ -26,7 +33,11 @@ class Binding:
         if number == name or not number.isdigit():
             raise ValueError(f"the watcher holds `http` and `gateway:<port>`, not {name!r}")
         port = int(number)
-        return self.address, self.ingress_port if port == HTTP_OF_GATEWAYS else port
+        stands_for = {
+            HTTP_OF_GATEWAYS: self.ingress_port,
+            HTTPS_OF_GATEWAYS: self.ingress_tls_port,
+        }
+        return self.address, stands_for.get(port, port)
 
     @property
     def from_here(self) -> str:
@@ -55,15 +66,22 @@ def opened(wanted: Binding, reserve: Callable[[str], tuple[str, int]]) -> Bindin
 
     Raises `Failure` when one can't be had.
     """
-    if wanted.ingress_port and wanted.ingress_port == wanted.http_port:
-        raise Usage(
-            f"--ingress-port and --http-port are both {wanted.http_port}: give each its own"
-        )
+    _refuse_repeated(
+        ("--ingress-port", wanted.ingress_port),
+        ("--http-port", wanted.http_port),
+        ("--ingress-tls-port", wanted.ingress_tls_port),
+    )
     return replace(
         wanted,
         ingress_port=_open(wanted, reserve, f"{_GATEWAY}{HTTP_OF_GATEWAYS}", "--ingress-port"),
         http_port=_open(wanted, reserve, "http", "--http-port"),
     )
+
+
+def _refuse_repeated(*options: tuple[str, int]) -> None:
+    for (one, port), (other, same) in combinations(options, 2):
+        if port and port == same:
+            raise Usage(f"{one} and {other} are both {port}: give each its own")
 
 
 def _open(

@@ -87,7 +87,9 @@ def _command(of: Settings, options: UpOptions) -> list[str]:
         *("--mesh", of.mesh),
         *("--bind", options.bind),
         *("--ingress-port", str(options.ingress_port)),
+        *("--ingress-tls-port", str(options.ingress_tls_port)),
         *("--http-port", str(options.http_port)),
+        *("--leaf-ttl", f"{of.leaf_ttl:.0f}s"),
         *("--access-log", of.access_log),
     ]
 

@@ -67,6 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mesh-home", required=True, type=Path, help="the mesh's folder")
     parser.add_argument("--nats-url", required=True, help="where NATS is; users are in creds/")
     parser.add_argument("--access-log", choices=ACCESS_LOG_FORMS, default="off", help="its form")
+    parser.add_argument("--leaf-ttl", type=float, default=settings.LEAF_TTL, help="seconds")
     return parser.parse_args(arguments)
 
 
@@ -145,6 +146,7 @@ def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
         json_logs=wanted.json_logs,
         telemetry=wanted.telemetry,
         access_log=of.access_log,
+        leaf_ttl_seconds=of.leaf_ttl,
     )
 
 

@@ -55,12 +55,10 @@ def _parse(argument: str) -> PortArgument:
     if service == 0:
         raise Usage(f"--port {argument}: say which port peers use, as in --port 0:9080")
     match protocol if slash else "http":
-        case "http":
-            return PortArgument(app, service, name, "http")
-        case "tcp":
-            raise Usage(f"--port {argument}: tcp is not supported yet, only http")
+        case "http" | "tcp" as known:
+            return PortArgument(app, service, name, known)
         case _:
-            raise Usage(f"--port {argument}: the protocol is http, not {protocol!r}")
+            raise Usage(f"--port {argument}: the protocol is http or tcp, not {protocol!r}")
 
 
 def _number(argument: str, text: str, least: int) -> int:

@@ -13,6 +13,9 @@ from tulle.actors.proxy.spec import ACCESS_LOG_FORMS, AccessLogForm
 from tulle.deploy.errors import Usage
 
 DEFAULT_MESH = "default"
+LEAF_TTL = 86_400.0
+SHORTEST_LEAF_TTL = 10.0  # as the authority demands
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Settings:
     json_logs: bool = False
     access_log: AccessLogForm = "off"
     telemetry: bool = True
+    leaf_ttl: float = LEAF_TTL  # seconds
 
     @property
     def mesh_folder(self) -> Path:
@@ -38,8 +42,9 @@ def read(
     environ: Mapping[str, str] | None = None,
     *,
     access_log: str | None = None,
+    leaf_ttl: str | None = None,
 ) -> Settings:
-    """The settings; `mesh` and `access_log` are what the command line said. Raises `Usage`."""
+    """The settings; the other arguments are what the command line said. Raises `Usage`."""
     env = os.environ if environ is None else environ
     home = Path(env.get("TULLE_HOME") or "~/.tulle").expanduser().absolute()
     creds = env.get("TULLE_CREDS")
@@ -51,6 +56,7 @@ def read(
         json_logs=_json_logs(env.get("TULLE_LOG") or "text"),
         access_log=_access_log(access_log, env.get("TULLE_ACCESS_LOG") or "off"),
         telemetry=_telemetry(env.get("TULLE_TELEMETRY") or "on"),
+        leaf_ttl=_leaf_ttl(leaf_ttl, env.get("TULLE_LEAF_TTL") or f"{LEAF_TTL:g}"),
     )
 
 
@@ -84,3 +90,14 @@ def _telemetry(form: str) -> bool:
     if form not in ("on", "off"):
         raise Usage(f"TULLE_TELEMETRY is {form!r}: it takes on or off")
     return form == "on"
+
+
+def _leaf_ttl(option: str | None, inherited: str) -> float:
+    name, text = ("TULLE_LEAF_TTL", inherited) if option is None else ("--leaf-ttl", option)
+    number = text.rstrip("smhd")
+    unit = _UNITS.get(text[len(number) :])
+    if unit is None or not (number.isascii() and number.isdigit()):
+        raise Usage(f"{name} is {text!r}: it takes a time, as in 10s, 30m, 24h or 7d")
+    if (seconds := int(number) * unit) < SHORTEST_LEAF_TTL:
+        raise Usage(f"{name} is {text}: a certificate lives {SHORTEST_LEAF_TTL:g}s at least")
+    return seconds

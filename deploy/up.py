@@ -22,7 +22,7 @@ from tulle.bus.server import NatsServer
 from tulle.bus.subjects import Subjects
 from tulle.deploy import home, logs, processes
 from tulle.deploy.api import Api, said_plainly
-from tulle.deploy.binding import Binding, opened
+from tulle.deploy.binding import INGRESS_TLS_PORT, Binding, opened
 from tulle.deploy.errors import Failure, Usage
 from tulle.deploy.home import Children, Home, MeshFile
 from tulle.deploy.processes import Process
@@ -48,15 +48,23 @@ class UpOptions:
     bind: str
     ingress_port: int
     http_port: int
+    ingress_tls_port: int = INGRESS_TLS_PORT
 
     @classmethod
-    def parse(cls, *, bind: str, ingress_port: int, http_port: int) -> "UpOptions":
+    def parse(
+        cls,
+        *,
+        bind: str,
+        ingress_port: int,
+        http_port: int,
+        ingress_tls_port: int = INGRESS_TLS_PORT,
+    ) -> "UpOptions":
         """The options of a command line. Raises `Usage`."""
         try:
             ipaddress.ip_address(bind)
         except ValueError:
             raise Usage(f"--bind {bind!r}: an address is needed, as in 127.0.0.1") from None
-        return cls(bind, ingress_port, http_port)
+        return cls(bind, ingress_port, http_port, ingress_tls_port)
 
 
 def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> None:
@@ -84,6 +92,7 @@ class Watcher:
     def __init__(self, of: Settings, options: UpOptions, progress: Progress) -> None:
         self._mesh = of.mesh
         self._access_log = of.access_log
+        self._leaf_ttl = of.leaf_ttl
         self._options = options
         self._progress = progress
         self._home = Home(of.mesh_folder)
@@ -115,7 +124,9 @@ class Watcher:
 
     async def _keep(self, stack: AsyncExitStack) -> None:
         options = self._options
-        binding = Binding(options.bind, options.ingress_port, options.http_port)
+        binding = Binding(
+            options.bind, options.ingress_port, options.http_port, options.ingress_tls_port
+        )
         holder = Holder(str(self._home.holder), lambda _proxy, _pool, name: binding.of(name))
         stack.push_async_callback(holder.close)
         binding = opened(binding, holder.reserve)  # before anything takes time
@@ -176,6 +187,7 @@ class Watcher:
             "--mesh-home": str(self._home.root),
             "--nats-url": self._nats.url,
             "--access-log": self._access_log,
+            "--leaf-ttl": str(self._leaf_ttl),
         }
         await self._ray.start([word for pair in arguments.items() for word in pair])
         self._note("ray", self._ray.leader)

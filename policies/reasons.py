@@ -42,13 +42,19 @@ CREDENTIAL_MISSING = _reason(
     "The proxy wants the credential that `tulle run` puts into http_proxy.",
 )
 CONNECT_NOT_SUPPORTED = _reason(
-    "connect_not_supported", 501, "-", "CONNECT is not supported yet; use plain http:// URLs."
+    "connect_not_supported",
+    501,
+    "-",
+    "CONNECT reaches tcp ports of the mesh alone; use plain http:// URLs.",
 )
 UPGRADE_NOT_SUPPORTED = _reason(
     "upgrade_not_supported", 501, "-", "Upgrade of the protocol is not supported yet."
 )
 NO_GATEWAY = _reason("no_gateway", 404, "NR", "No Gateway selects this pool and port yet.")
 ROUTE_NOT_FOUND = _reason("route_not_found", 404, "NR", "No route matches this request.")
+TCP_PORT = _reason(
+    "tcp_port", 400, "-", "The port speaks TCP, not HTTP: reach it by CONNECT to this proxy."
+)
 UNKNOWN_PORT = _reason("unknown_port", 404, "NR", "The service has no such port.")
 PASSTHROUGH_FORBIDDEN = _reason(
     "passthrough_forbidden",
@@ -76,7 +82,7 @@ UPSTREAM_NEEDS_TLS = _reason(
     "upstream_needs_tls",
     503,
     "UH",
-    "The port is https; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
+    "The port expects TLS; a DestinationRule with trafficPolicy.tls.mode SIMPLE is missing.",
 )
 CONNECT_FAILED = _reason("connect_failed", 503, "UF", "No connection to the upstream.")
 CONNECT_TIMEOUT = _reason("connect_timeout", 503, "UF", "Connecting to the upstream took too long.")

@@ -67,7 +67,7 @@ def _attribute(value: Json) -> bool:
         # The host and the pseudo headers have fields of their own in `to`.
         name = key.removeprefix("request.headers[").lower()
         return not name.startswith(":") and name != "host]"
-    # What is no attribute at all is refused by `security.py`.
+    # What is no attribute at all is refused by `contradicting/`.
     return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
 
 
@@ -113,7 +113,7 @@ _HTTP_ROUTE: Table = {
         }
     ),
     "timeout": ANY,
-    # The words of retryOn are checked in checks/retries.py.
+    # The words of retryOn are checked in contradicting/retries.py.
     "retries": {"attempts": ANY, "perTryTimeout": ANY, "retryOn": ANY},
     "fault": {
         "delay": {"fixedDelay": ANY, "percentage": _PERCENTAGE, "percent": ANY},

@@ -81,6 +81,13 @@ class Bound:
                 return
         self.edge.admit(exchange)
 
+    def connect(self, exchange: Exchange) -> None:
+        """As the edge, unless the connection is to end."""
+        if self.barred:
+            exchange.client.abort()
+        else:
+            self.edge.connect(exchange)
+
 
 def denied(denial: Denial) -> Reason:
     """The reason, with what decided and about whom."""

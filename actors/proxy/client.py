@@ -1,12 +1,11 @@
 """A connection from a client: reads requests, one exchange at a time, in order."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from tulle.actors.proxy.accesslog import ConnectionLog
+from tulle.actors.proxy.ends import PlainEnd, reset
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
@@ -20,8 +19,6 @@ HEAD_SECONDS: Final = 60.0
 KEEP_ALIVE_SECONDS: Final = 300.0
 LINGER_SECONDS: Final = 2.0  # for what a client still sends, after an answer that ended it all
 CLOSE_SECONDS: Final = 60.0  # for a client to read what was written before the close
-
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
 def forwarded_lines(addresses: bytes, scheme: bytes = b"http") -> bytes:
@@ -53,6 +50,9 @@ class Edge(Protocol):
 
     def admit(self, exchange: Exchange) -> None:
         """Decides: calls `forward`, `refuse` or `park`."""
+
+    def connect(self, exchange: Exchange) -> None:
+        """Decides about a CONNECT: `refuse` or `park`, and then a tunnel takes the client."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -132,11 +132,17 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Resets the connection: what was sent must not pass for a whole response."""
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._reader.stop()
-        self.transport.abort()
+        reset(self.transport)
+
+    def hand_over(self, end: PlainEnd) -> None:
+        """The exchange was a CONNECT, and the connection belongs to a tunnel from now on."""
+        self._exchange = None
+        held, paused = self._reader.held, self._reading_paused
+        self._reader.stop()
+        self.wheel.disarm(self)
+        self.edge.part(self)
+        end.adopt(self.transport, held, paused)
 
     # Called by the drain.
 
@@ -205,6 +211,11 @@ class ClientConnection(asyncio.Protocol):
         edge = self.edge
         self._exchange = exchange = Exchange(self, head, edge.unrouted)
         edge.admit(exchange)
+
+    def on_connect(self, head: RequestHead) -> None:
+        head.keep_alive = False
+        self._exchange = exchange = Exchange(self, head, self.edge.unrouted)
+        self.edge.connect(exchange)
 
     def on_data(self, data: bytes) -> None:
         if self._exchange is not None:

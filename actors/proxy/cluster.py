@@ -3,7 +3,8 @@
 Clusters are rebuilt with each install; endpoints with their connections outlive them (plane.py).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from random import random
 from typing import Final
 
@@ -14,7 +15,14 @@ from tulle.actors.proxy.stats import Recorder
 from tulle.policies import config
 from tulle.policies.decide.plan import DEFAULT_RETRY, Retry
 from tulle.policies.decide.route import Choice
-from tulle.policies.reasons import NO_ENDPOINTS, REASONS, UPSTREAM_OVERFLOW, Reason
+from tulle.policies.reasons import (
+    NO_ENDPOINTS,
+    REASONS,
+    TCP_PORT,
+    UPSTREAM_NEEDS_TLS,
+    UPSTREAM_OVERFLOW,
+    Reason,
+)
 
 Uniform = Callable[[], float]  # in [0, 1)
 Picker = Callable[[Sequence[Endpoint]], Endpoint]
@@ -50,7 +58,7 @@ class Cluster:
     ) -> None:
         self.config = config
         self.unrouted = unrouted
-        self.mutual = bool(config.service) and config.tls == "ISTIO_MUTUAL"
+        self.mutual = False  # all endpoints are, as whoever gives them says
         self.limits = limits
         self.ejection = ejection
         self.available: tuple[Endpoint, ...] = ()
@@ -98,7 +106,24 @@ class Cluster:
     @property
     def refusal(self) -> Reason:
         """Why there is no endpoint."""
-        return REASONS[self.config.broken] if self.config.broken else NO_ENDPOINTS
+        config = self.config
+        if config.broken:
+            return REASONS[config.broken]
+        return needs_tls(config) if is_unencrypted_https(config) else NO_ENDPOINTS
+
+
+def is_unencrypted_https(config: config.Cluster) -> bool:
+    """Whether the port wants TLS and the config asks for none: it takes no request."""
+    return config.protocol in ("https", "tls") and config.upstream_tls is None
+
+
+def needs_tls(config: config.Cluster) -> Reason:
+    """Says which DestinationRule is missing."""
+    return replace(
+        UPSTREAM_NEEDS_TLS,
+        sentence=f"Port {config.port} of {config.host} is {config.protocol}: a DestinationRule for "
+        f"{config.host} with trafficPolicy.tls.mode SIMPLE is missing.",
+    )
 
 
 class LimitedCluster(Cluster):
@@ -118,6 +143,25 @@ class LimitedCluster(Cluster):
     @property
     def _full(self) -> bool:
         return self.limits is not None and self.limits.full
+
+
+class TcpCluster(Cluster):
+    """A tcp port as routes of requests see it: it takes none."""
+
+    __slots__ = ()
+
+    @property
+    def refusal(self) -> Reason:
+        """Why there is no endpoint."""
+        return super().refusal if self.config.broken else TCP_PORT
+
+
+def for_requests(clusters: Mapping[str, Cluster]) -> Mapping[str, Cluster]:
+    """The clusters of a config as routes of requests may use them."""
+    return {
+        name: TcpCluster(it.config, it.unrouted) if it.config.protocol == "tcp" else it
+        for name, it in clusters.items()
+    }
 
 
 def only_choice(cluster: Cluster, retry: Retry = DEFAULT_RETRY) -> Choice[Cluster]:

@@ -1,14 +1,25 @@
-"""How connections to endpoints are made: plain, or mTLS with the peer's account checked."""
+"""How connections to endpoints are made: plain, or mTLS with the peer's account checked.
+
+Counterparts: origination.py for TLS of other kinds, names.py for endpoints that are names.
+"""
 
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from tulle.actors.proxy.pool import Endpoint, IdentityRefused
 from tulle.actors.proxy.tls import Identity
 from tulle.actors.proxy.upstream import UpstreamConnection
 
 Identify = Callable[[asyncio.BaseTransport], str | None]
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class Opener(Protocol):
+    """Makes connections for any protocol."""
+
+    async def open(self, endpoint: Endpoint, factory: Callable[[], P]) -> P: ...
 
 
 class PlainDialer:
@@ -16,12 +27,15 @@ class PlainDialer:
 
     generation = 0
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
+        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, 0), address)
+
+    async def open(self, endpoint: Endpoint, factory: Callable[[], P], address: str = "") -> P:
+        """A connection with a protocol of `factory`, to one address of a name. Raises OSError."""
         loop = asyncio.get_running_loop()
-        _, upstream = await loop.create_connection(
-            lambda: UpstreamConnection(endpoint, 0), endpoint.address, endpoint.port
-        )
-        return upstream
+        to = address or endpoint.address
+        _, protocol = await loop.create_connection(factory, to, endpoint.port)
+        return protocol
 
 
 class MeshDialer:
@@ -38,13 +52,20 @@ class MeshDialer:
         self._context = self._make_context(identity)
         self.generation += 1
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
+        generation = self.generation
+        return await self.open(endpoint, lambda: UpstreamConnection(endpoint, generation), address)
+
+    async def open(self, endpoint: Endpoint, factory: Callable[[], P], address: str = "") -> P:
+        """A connection whose peer is one of the endpoint's accounts.
+
+        Raises OSError, and IdentityRefused when it is of another.
+        """
         if self._context is None:
             raise ConnectionError("this proxy has no certificate yet")
-        generation = self.generation
-        transport, upstream = await asyncio.get_running_loop().create_connection(
-            lambda: UpstreamConnection(endpoint, generation),
-            endpoint.address,
+        transport, protocol = await asyncio.get_running_loop().create_connection(
+            factory,
+            address or endpoint.address,
             endpoint.port,
             ssl=self._context,
             server_hostname="",
@@ -53,4 +74,4 @@ class MeshDialer:
         if peer is None or peer not in endpoint.accounts:
             transport.abort()
             raise IdentityRefused(f"{endpoint.host}: {peer} is none of {set(endpoint.accounts)}")
-        return upstream
+        return protocol

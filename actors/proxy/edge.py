@@ -21,6 +21,7 @@ from tulle.actors.proxy.wheel import Wheel
 from tulle.actors.proxy.wire.request_head import PEER_HEADER
 from tulle.policies.decide.authorize import Authorizer, Caller, Denial
 from tulle.policies.decide.match import Headers
+from tulle.policies.reasons import CONNECT_NOT_SUPPORTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class BaseEdge(ABC):
     @abstractmethod
     def admit(self, exchange: Exchange) -> None:
         """Decides about a request: one call of `forward`, `refuse` or `park`."""
+
+    def connect(self, exchange: Exchange) -> None:
+        """Decides about a CONNECT, which is for those alone who know better."""
+        exchange.refuse(CONNECT_NOT_SUPPORTED)
 
     def recorder_of(self, exchange: Exchange) -> Recorder:
         """What counts a request that is denied."""

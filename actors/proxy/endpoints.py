@@ -10,11 +10,12 @@ from typing import Final
 from weakref import WeakSet, WeakValueDictionary
 
 from tulle.actors.proxy import labels
-from tulle.actors.proxy.cluster import Cluster, LimitedCluster
+from tulle.actors.proxy.cluster import Cluster, LimitedCluster, is_unencrypted_https
 from tulle.actors.proxy.edge import Surroundings
 from tulle.actors.proxy.ejection import Ejection
 from tulle.actors.proxy.limits import LimitedEndpoint, Limits
 from tulle.actors.proxy.pool import Dialer, Endpoint
+from tulle.actors.proxy.security import Dialers, Security, is_address, labelled, security_of
 from tulle.bus.messages import ServiceRecord, Workload
 from tulle.policies import config as configs
 
@@ -28,19 +29,19 @@ class _Key:
     host: str
     address: str
     port: int
-    mutual: bool
+    security: Security
     labels: tuple[tuple[str, str], ...]  # of the destination, for metrics
     owner: str = ""  # the name of the cluster that has it for itself: see `_owner`
     limited: bool = False
+    dns: bool = False  # the address is a name
 
 
 class EndpointBook:
     """Gives clusters their endpoints, and keeps them up to date with the registry."""
 
-    def __init__(self, around: Surroundings, plain: Dialer, mesh: Dialer) -> None:
+    def __init__(self, around: Surroundings, dialers: Dialers) -> None:
         self._around = around
-        self._plain = plain
-        self._mesh = mesh
+        self._dialers = dialers
         self._services: dict[str, ServiceRecord] = {}
         self._clusters: dict[Owner, dict[str, Cluster]] = {}
         self._replaced: WeakSet[Cluster] = WeakSet()  # requests that wait may hold on to them
@@ -71,13 +72,14 @@ class EndpointBook:
         installed = (it for clusters in self._clusters.values() for it in clusters.values())
         for cluster in (*installed, *self._replaced):
             if cluster.config.service == name:
-                cluster.endpoints = self._find(cluster.config)
+                self._fill(cluster)
         self._retire_unnamed()
 
     def install_identity(self) -> None:
         """Connections proved the old identity: idle ones close, the others after their request."""
-        for endpoint in self._endpoints.values():
-            endpoint.renew()
+        for key, endpoint in self._endpoints.items():
+            if key.security == "mutual":
+                endpoint.renew()
 
     def is_listener(self, address: str, port: int) -> bool:
         """Whether a proxy of the mesh listens there."""
@@ -96,8 +98,13 @@ class EndpointBook:
         ejection, limits = self._ejection(config), self._limits_of(config)
         make = Cluster if limits is None else LimitedCluster
         cluster = make(config, recorder, self._around.uniform, ejection, limits)
-        cluster.endpoints = self._find(config)
+        self._fill(cluster)
         return cluster
+
+    def _fill(self, cluster: Cluster) -> None:
+        """`mutual` only when all are: what is for peers of the mesh is never sent in plain text."""
+        cluster.endpoints = self._find(cluster.config)
+        cluster.mutual = all(endpoint.accounts for endpoint in cluster.endpoints)
 
     def _ejection(self, config: configs.Cluster) -> Ejection:
         """Which endpoints of the cluster are ejected, known from before if there was one."""
@@ -119,7 +126,7 @@ class EndpointBook:
         return limits
 
     def _find(self, config: configs.Cluster) -> tuple[Endpoint, ...]:
-        if config.broken:
+        if config.broken or is_unencrypted_https(config):
             return ()
         if not config.service:
             return tuple(self._static(config, it) for it in config.endpoints)
@@ -131,25 +138,29 @@ class EndpointBook:
             for workload in record.workloads
             if workload.state == "ready"
             and config.port in workload.ports
-            and _has(workload, config)
+            and labelled(workload, config.labels)
         )
 
     def _static(self, config: configs.Cluster, endpoint: configs.StaticEndpoint) -> Endpoint:
         destination = labels.of_static(endpoint)
+        # mTLS of the mesh, when a policy asks for it here, nobody can prove: it is refused.
+        written = config.tls == "ISTIO_MUTUAL" and config.tls_written
         key = _Key(
             config.host,
             endpoint.address,
             endpoint.port,
-            False,
+            config.upstream_tls or ("mutual" if written else "plain"),
             tuple(destination.items()),
             *_owner(config),
+            config.dns and not is_address(endpoint.address),
         )
         return self._endpoint(key, config, destination, frozenset())
 
     def _workload(
         self, config: configs.Cluster, record: ServiceRecord, workload: Workload
     ) -> Endpoint:
-        mutual = config.tls == "ISTIO_MUTUAL"
+        security = security_of(config, workload)
+        mutual = security == "mutual"
         prefix = f"spiffe://{self._around.spec.trust_domain}/ns/{record.namespace}/sa/"
         principal = prefix + workload.account if mutual else labels.UNKNOWN
         destination = labels.of_workload(record.namespace, record.name, workload, principal)
@@ -157,11 +168,11 @@ class EndpointBook:
             config.host,
             workload.address,
             workload.ports[config.port],
-            mutual,
+            security,
             (("id", workload.id), *destination.items()),
             *_owner(config),
         )
-        accounts = frozenset(prefix + account for account in record.accounts)
+        accounts = frozenset(prefix + account for account in record.accounts if mutual)
         return self._endpoint(key, config, destination, accounts)
 
     def _endpoint(
@@ -190,7 +201,7 @@ class EndpointBook:
         accounts: frozenset[str],
     ) -> Endpoint:
         around = self._around
-        dial = self._mesh if key.mutual else self._plain
+        dial = self._dialers.of(key.security, key.dns, self.is_listener)
         recorder = around.stats.recorder(
             "source", self._source, destination, labels.of_service(config)
         )
@@ -218,14 +229,6 @@ def _owner(config: configs.Cluster) -> tuple[str, bool]:
     then what an endpoint counts is the cluster's. All others share."""
     own = config.limits is not None or config.outlier is not None
     return (config.name if own else "", config.limits is not None)
-
-
-def _has(workload: Workload, config: configs.Cluster) -> bool:
-    """Whether the workload has all labels of the cluster's subset."""
-    own = (
-        workload.labels if not workload.version else {"version": workload.version} | workload.labels
-    )
-    return all(own.get(name) == value for name, value in config.labels)
 
 
 IDLE_APP_SECONDS: Final = 4.0  # uvicorn and node close after 5

@@ -9,9 +9,11 @@ import hmac
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.connect import Connector
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.passthrough import Passthrough
@@ -19,6 +21,7 @@ from tulle.policies.decide.hosts import HostIndex
 from tulle.policies.decide.route import Chooser
 from tulle.policies.reasons import (
     CONFIG_UNAVAILABLE,
+    CONNECT_NOT_SUPPORTED,
     CREDENTIAL_MISSING,
     PENDING_OVERFLOW,
     ROUTE_NOT_FOUND,
@@ -30,19 +33,26 @@ WAITING_LIMIT: Final = 1_000  # requests
 DEFAULT_PORT: Final = 80
 
 PortRoutes = Mapping[int, Chooser[Cluster]]
+_NONE: Final[Mapping[int, Cluster]] = MappingProxyType({})
 
 
 class OutboundEdge(BaseEdge):
     """`index` is None until the hosts of the mesh are known."""
 
     def __init__(
-        self, around: Surroundings, passthrough: Passthrough, want: Callable[[str], None]
+        self,
+        around: Surroundings,
+        passthrough: Passthrough,
+        connector: Connector,
+        want: Callable[[str], None],
     ) -> None:
         super().__init__(around, "source")
         self.index: HostIndex | None = None
         self._passthrough = passthrough
+        self._connector = connector
         self._want = want
         self._routes: dict[str, PortRoutes] = {}  # by key
+        self._tcp: dict[str, Mapping[int, Cluster]] = {}  # by key, where there are tcp ports
         self._waiting: dict[Exchange, str] = {}  # the key that is wanted; empty: the index
         self._accepted = b""  # the Proxy-Authorization that was right
 
@@ -53,16 +63,47 @@ class OutboundEdge(BaseEdge):
         self.index = index
         self._release("")
 
-    def install(self, key: str, routes: PortRoutes) -> None:
-        """The routes of a host, by port; requests that wait for them go on."""
+    def install(self, key: str, routes: PortRoutes, tcp: Mapping[int, Cluster] = _NONE) -> None:
+        """The routes of a host and the clusters of its tcp ports; who waits for them goes on."""
         self._routes[key] = routes
+        self._tcp[key] = tcp
         self._release(key)
 
     def remove(self, key: str) -> None:
         """The routes of a host are not known any more."""
         self._routes.pop(key, None)
+        self._tcp.pop(key, None)
 
     # Requests.
+
+    def connect(self, exchange: Exchange) -> None:
+        """A CONNECT: to a tcp port of the mesh, by a client with the credential."""
+        credential = exchange.head.first(b"proxy-authorization")
+        if credential is None or not self._accepts(credential):
+            exchange.refuse(CREDENTIAL_MISSING)
+        else:
+            self._decide_connect(exchange)
+
+    def _decide_connect(self, exchange: Exchange) -> None:
+        host = exchange.head.host
+        if self.index is None:
+            self._wait(exchange, "")
+            return
+        entry = self.index.find(host.host)
+        if entry is None:
+            exchange.refuse(CONNECT_NOT_SUPPORTED)
+            return
+        tcp = self._tcp.get(entry.key)
+        if tcp is None:
+            self._wait(exchange, entry.key)
+            return
+        cluster = tcp.get(host.port or 0)
+        if cluster is not None:
+            self._connector.connect(exchange, cluster)
+        elif not tcp or host.port in self._routes[entry.key]:
+            exchange.refuse(CONNECT_NOT_SUPPORTED)
+        else:
+            exchange.refuse(UNKNOWN_PORT)
 
     def admit(self, exchange: Exchange) -> None:
         """Checks the credential, once; then decides."""
@@ -129,7 +170,10 @@ class OutboundEdge(BaseEdge):
         for exchange in [waiting for waiting, for_key in self._waiting.items() if for_key == key]:
             del self._waiting[exchange]
             exchange.unpark()
-            self._decide(exchange)
+            if exchange.head.method == b"CONNECT":
+                self._decide_connect(exchange)
+            else:
+                self._decide(exchange)
 
 
 def _matches(credential: bytes, sha256: str) -> bool:

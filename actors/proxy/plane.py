@@ -13,21 +13,25 @@ from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
 from tulle.actors.proxy.accesslog import AccessLog
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, for_requests
+from tulle.actors.proxy.connect import Connector, tcp_clusters
 from tulle.actors.proxy.dial import Identify, MeshDialer, PlainDialer
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
 from tulle.actors.proxy.gateway import GatewayEdge
 from tulle.actors.proxy.inbound import InboundEdge, app_cluster
+from tulle.actors.proxy.inbound_tcp import InboundTcpEdge
 from tulle.actors.proxy.linefile import LineFile
 from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbound import OutboundEdge
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.passthrough import Passthrough, Resolve
+from tulle.actors.proxy.security import Dialers
 from tulle.actors.proxy.server_tls import ServerContexts
 from tulle.actors.proxy.spec import PortSpec, ProxySpec, access_log_name
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
+from tulle.actors.proxy.tunnel import Tunnels
 from tulle.actors.proxy.wheel import Wheel
 from tulle.bus.messages import CredentialRecord, ServiceRecord
 from tulle.policies.config import (
@@ -85,10 +89,20 @@ class Plane:
         self._materials = Materials()
         self._servers = ServerContexts(self._materials)
         self._mesh = MeshDialer(client_context, identify)
-        self._book = EndpointBook(self._around, self._plain, self._mesh)
+        dialers = Dialers(self._plain, self._mesh, self._materials, resolve)
+        self._book = EndpointBook(self._around, dialers)
         through = Passthrough(self._around, self._plain, resolve, self._book.is_listener)
-        self._outbound = OutboundEdge(self._around, through, want_host)
-        self._inbound = {port.service: self._inbound_edge(port) for port in spec.ports}
+        self._tunnels = Tunnels()
+        connector = Connector(self._around, self._mesh, self._tunnels)
+        self._outbound = OutboundEdge(self._around, through, connector, want_host)
+        self._inbound = {
+            port.service: self._inbound_edge(port) for port in spec.ports if port.protocol != "tcp"
+        }
+        self._inbound_tcp = {
+            port.service: self._inbound_tcp_edge(port)
+            for port in spec.ports
+            if port.protocol == "tcp"
+        }
         self._asked: dict[str, InboundConfig] = {}  # by namespace
         self._authorizer: Authorizer | None = None
         self._gateways: dict[int, GatewayEdge] = {}
@@ -102,9 +116,11 @@ class Plane:
 
     def install_outbound(self, config: OutboundConfig) -> None:
         """What to do with requests to a host; those that wait for it go on."""
-        clusters = self._book.install(key(config), config.clusters)
-        routes = {it.port: compile_routes(it.routes, clusters) for it in config.ports}
-        self._outbound.install(config.host, routes)
+        installed = self._book.install(key(config), config.clusters)
+        tcp = tcp_clusters(config, installed)
+        clusters, client = for_requests(installed), self._client("HTTP")
+        routes = {it.port: compile_routes(it.routes, clusters, client) for it in config.ports}
+        self._outbound.install(config.host, routes, tcp)
 
     def remove_outbound(self, host: str) -> None:
         """The host is unknown, or long unused."""
@@ -122,10 +138,12 @@ class Plane:
         edges: list[BaseEdge] = [*self._inbound.values(), *self._gateways.values()]
         for each in edges:
             each.install_authorizer(self._authorizer)
+        for tcp in self._inbound_tcp.values():
+            tcp.install_authorizer(self._authorizer)
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
-        clusters = self._book.install(key(config), config.clusters)
+        clusters = for_requests(self._book.install(key(config), config.clusters))
         self._choosers = {
             it.port: compile_virtual_hosts(it.virtual_hosts, clusters, self._client(it.protocol))
             for it in config.listeners
@@ -173,6 +191,8 @@ class Plane:
 
     def inbound_protocol(self, service_port: int, sni: str = "") -> asyncio.Protocol:
         """For peers' requests to a port of the workload, which must be one of its spec."""
+        if (tcp := self._inbound_tcp.get(service_port)) is not None:
+            return tcp.protocol()
         return self._inbound[service_port].protocol(sni)
 
     def gateway_protocol(self, port: int, sni: str = "") -> asyncio.Protocol:
@@ -186,6 +206,8 @@ class Plane:
 
     def inbound_mode(self, service_port: int) -> Mode:
         """Who is let in at a port of the workload."""
+        if service_port in self._inbound_tcp:
+            return "STRICT"
         return self._inbound[service_port].mode
 
     def gateway_mode(self, port: int) -> Mode:
@@ -201,8 +223,16 @@ class Plane:
         edges: list[BaseEdge] = list(self._inbound.values())
         if which == "all":
             edges += [self._outbound, *self._gateways.values()]
+        tunnels = [edge.tunnels for edge in self._inbound_tcp.values()]
+        if which == "all":
+            tunnels.append(self._tunnels)
         before = sum(len(edge.connections) for edge in edges)
-        await asyncio.gather(*(edge.drain(seconds) for edge in edges))
+        before += sum(len(some.open) for some in tunnels)
+        drains = [edge.drain(seconds) for edge in edges]
+        await asyncio.gather(*drains, *(some.drain(seconds) for some in tunnels))
+        cut = sum(some.cut() for some in tunnels)
+        for edge in self._inbound_tcp.values():
+            edge.close()
         left = [client for edge in edges for client in edge.connections]
         idle = [client for client in left if client.idle]
         for client in left:
@@ -213,7 +243,8 @@ class Plane:
         if self._lines is not None:
             await asyncio.sleep(0)  # the lines of those that were just closed
             await self._lines.close()
-        return Drained(max(0, before - len(left)), len(idle), len(left) - len(idle))
+        cut += len(left) - len(idle)
+        return Drained(max(0, before - len(idle) - cut), len(idle), cut)
 
     def _client(self, protocol: Literal["HTTP", "HTTPS"]) -> Client:
         scheme: Literal["http", "https"] = "https" if protocol == "HTTPS" else "http"
@@ -226,6 +257,10 @@ class Plane:
         app = Cluster(config, around.stats.recorder("destination"), around.uniform)
         app.endpoints = (app_endpoint(port.app, self._plain, around),)
         return InboundEdge(around, app, self._identify, port.service)
+
+    def _inbound_tcp_edge(self, port: PortSpec) -> InboundTcpEdge:
+        app = app_endpoint(port.app, self._plain, self._around)
+        return InboundTcpEdge(self._around, app, self._plain, self._identify, port.service)
 
 
 def _lines(spec: ProxySpec, loop: asyncio.AbstractEventLoop) -> LineFile | None:

@@ -30,6 +30,14 @@ IDLE_LIMIT: Final = 512  # connections
 CONNECTING_LIMIT: Final = 1_024
 
 
+class DialFailed(Exception):
+    """No connection, for this reason."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.sentence)
+        self.reason = reason
+
+
 class IdentityRefused(Exception):
     """The peer proved an identity that the service does not have."""
 
@@ -44,7 +52,8 @@ class Waiter(Protocol):
 class Dialer(Protocol):
     """Makes connections. Those of an earlier `generation` are not used for new requests."""
 
-    generation: int
+    @property
+    def generation(self) -> int: ...
 
     def __call__(self, endpoint: "Endpoint") -> Awaitable[UpstreamConnection]: ...
 
@@ -180,6 +189,9 @@ class Endpoint:
                 upstream = dialled
         except TimeoutError:
             failure = CONNECT_TIMEOUT
+        except DialFailed as error:
+            failure = error.reason
+            log.warning("not connected: host=%s reason=%s: %s", self.host, failure.name, error)
         except (IdentityRefused, ssl.SSLCertVerificationError) as error:
             failure = IDENTITY_REFUSED
             log.warning("identity refused: host=%s error=%s", self.host, error)

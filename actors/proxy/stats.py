@@ -38,6 +38,11 @@ class Recorder:
         self._labels = labels
         self._cells: dict[int | tuple[int, str], Cell] = {}
 
+    @property
+    def labels(self) -> Labels:
+        """What it stands for."""
+        return dict(self._labels)
+
     def add(
         self, status: int, milliseconds: float, request_bytes: int, response_bytes: int
     ) -> None:

@@ -25,6 +25,9 @@ def up(
     ingress_port: Annotated[
         int, typer.Option(min=0, max=65535, help="For port 80 of gateways; 0: a free one.")
     ] = 8080,
+    ingress_tls_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="For port 443 of gateways; 0: a free one.")
+    ] = 8443,
     http_port: Annotated[
         int, typer.Option(min=0, max=65535, help="For /metrics and /healthz; 0: a free one.")
     ] = 15000,
@@ -32,14 +35,23 @@ def up(
         str | None,
         typer.Option(metavar="FORM", help="A line per request in logs/access-*.log: text, json."),
     ] = None,
+    leaf_ttl: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Life of a proxy's certificate: 24h; at least 10s."),
+    ] = None,
     twin: Annotated[bool, typer.Option("--twin", hidden=True)] = False,  # of --detach
 ) -> None:
     """Start a mesh and keep it up until Ctrl-C."""
     from tulle.deploy import detached
     from tulle.deploy.up import UpOptions, keep_up
 
-    options = UpOptions.parse(bind=bind, ingress_port=ingress_port, http_port=http_port)
-    of = settings.read(mesh, access_log=access_log)
+    options = UpOptions.parse(
+        bind=bind,
+        ingress_port=ingress_port,
+        http_port=http_port,
+        ingress_tls_port=ingress_tls_port,
+    )
+    of = settings.read(mesh, access_log=access_log, leaf_ttl=leaf_ttl)
     if detach:
         detached.start(of, options)
     else:

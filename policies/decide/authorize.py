@@ -65,6 +65,21 @@ class Authorizer:
             reads_path |= rule.reads_path
         return self._allowed(caller, denies, reads_path)
 
+    def for_tcp(self, caller: Caller) -> Denial | None:
+        """Whether a TCP connection is denied, where there are no requests. None: it is allowed.
+
+        As in Istio an ALLOW rule that asks anything of requests never holds, and of a DENY rule
+        that is left out: the rest alone decides. ValueError: as `bind`.
+        """
+        for source, written, rule in self.deny:
+            if rule.takes(caller):
+                return Denial(source, rule.name, denied_by(caller, source, written))
+        if not self.allow:
+            return None
+        if any(not rule.asks_requests and rule.takes(caller) for rule in self.allow_rules):
+            return None
+        return Denial("", "", not_allowed(caller, self.allow))
+
     def _allowed(
         self, caller: Caller, denies: list[tuple[RequestTest, Denial]], reads_path: bool
     ) -> RequestAuthorizer | None:

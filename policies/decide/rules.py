@@ -61,6 +61,15 @@ class Rule:
         left = [*self.request_conditions, *([_any_of(choices)] if choices else [])]
         return _all_of(left) if left else True
 
+    @property
+    def asks_requests(self) -> bool:
+        """Whether anything in it is about a request."""
+        return bool(self.request_conditions) or any(left for _, left in self.operations)
+
+    def takes(self, caller: Caller) -> bool:
+        """Whether it holds by the caller alone, without what it asks of requests."""
+        return self.bind(caller) is not False
+
 
 def compile_rule(rule: AuthorizationRule) -> Rule:
     """The rule as tests. ValueError: a condition on something that nobody knows."""

@@ -28,7 +28,7 @@ class NoDialer:
 
     generation = 0
 
-    async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def __call__(self, endpoint: Endpoint, address: str = "") -> UpstreamConnection:
         raise AssertionError("a bench connects by hand")
 
 

@@ -59,6 +59,8 @@ class FakeTransport(asyncio.Transport):
         self.half_closes = True  # TLS transports don't
         self.ended = ""  # "closed" or "aborted"
         self.unsent = 0  # what get_write_buffer_size says
+        self.high: int | None = None  # the mark of the write buffer
+        self.close_later = False  # a close waits for a reader that does not read
         self._peer = peer
         protocol.connection_made(self)
 
@@ -89,6 +91,9 @@ class FakeTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high
+
     def is_closing(self) -> bool:
         return bool(self.ended)
 
@@ -101,7 +106,8 @@ class FakeTransport(asyncio.Transport):
         self.reading = True
 
     def close(self) -> None:
-        self._end("closed")
+        if not self.close_later:
+            self._end("closed")
 
     def abort(self) -> None:
         self._end("aborted")

@@ -14,11 +14,16 @@ from tulle.actors.proxy.tls import Identity, client_context, server_context
 
 
 class Door:
-    """An open door; `identity` is shown by an inbound one, and may change."""
+    """An open door; `identity` is shown by an inbound one, and may change.
+
+    `used`: how many identities came before each one that a handshake was made with.
+    """
 
     def __init__(self, plane: Plane, name: str, identity: Identity | None) -> None:
         self.plane = plane
         self._context = server_context(identity) if identity else None
+        self.number = 0
+        self.used: set[int] = set()
         self._sock = open_listening("127.0.0.1", 0)
         self.port: int = self._sock.getsockname()[1]
         self.listener = listener_of(plane, name, self._sock, self._current)
@@ -26,10 +31,12 @@ class Door:
     def renew(self, identity: Identity) -> None:
         """As the actor does when it has a new certificate."""
         self._context = server_context(identity)
+        self.number += 1
         self.plane.install_identity(identity)
 
     def _current(self) -> ssl.SSLContext:
         assert self._context is not None
+        self.used.add(self.number)
         return self._context
 
 

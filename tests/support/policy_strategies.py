@@ -30,6 +30,11 @@ matches = st.fixed_dictionaries(
         "uri": string_matches,
         "method": st.just({"exact": "GET"}),
         "headers": st.dictionaries(st.sampled_from(["X", "y"]), string_matches | st.just({})),
+        "withoutHeaders": st.dictionaries(st.just("Z"), string_matches | st.just({})),
+        "queryParams": st.dictionaries(st.sampled_from(["q", "Q"]), string_matches | st.just({})),
+        "scheme": st.just({"exact": "https"}),
+        "sourceNamespace": st.sampled_from(NAMESPACES),
+        "sourceLabels": st.dictionaries(st.just("app"), st.sampled_from(["web", "db"])),
         "ignoreUriCase": st.booleans(),
         "port": st.sampled_from([80, 81, 9080]),
         "gateways": st.lists(st.sampled_from(GATEWAYS), min_size=1, max_size=2),
@@ -42,14 +47,68 @@ destinations = st.fixed_dictionaries(
         "port": st.fixed_dictionaries({"number": st.sampled_from([80, 9080])}),
     },
 )
-shares = st.fixed_dictionaries({"destination": destinations, "weight": st.integers(1, 9)})
-rules = st.fixed_dictionaries(
-    {"route": st.lists(shares, min_size=1, max_size=3)},
+edited = st.dictionaries(st.sampled_from(["X-A", "x-b"]), st.sampled_from(["1", "50%%"]))
+operations = st.fixed_dictionaries(
+    {}, optional={"set": edited, "add": edited, "remove": st.just(["X-C"])}
+)
+headers = st.fixed_dictionaries({}, optional={"request": operations, "response": operations})
+percentages = st.fixed_dictionaries({"value": st.sampled_from([0, 12.5, 100])})
+faults = st.fixed_dictionaries(
+    {
+        "delay": st.fixed_dictionaries(
+            {"fixedDelay": st.just("1s")},
+            optional={"percentage": percentages, "percent": st.integers(0, 100)},
+        )
+    },
     optional={
-        "match": st.lists(matches, min_size=1, max_size=2),
-        "timeout": st.sampled_from(["1s", "250ms"]),
+        "abort": st.fixed_dictionaries(
+            {"httpStatus": st.sampled_from([200, 599])}, optional={"percentage": percentages}
+        )
     },
 )
+retries = st.fixed_dictionaries(
+    {"attempts": st.integers(1, 3)},
+    optional={
+        "perTryTimeout": st.just("200ms"),
+        "retryOn": st.sampled_from(["5xx", "reset,503", "gateway-error , 429,unavailable"]),
+    },
+)
+rewrites = st.sampled_from(
+    [
+        {"uri": "/new/"},
+        {"authority": "new.example"},
+        {"uriRegexRewrite": {"match": "/(a|b)", "rewrite": "/x\\1"}, "authority": "new"},
+    ]
+)
+shares = st.fixed_dictionaries(
+    {"destination": destinations, "weight": st.integers(1, 9)}, optional={"headers": headers}
+)
+forwarding = st.fixed_dictionaries(
+    {"route": st.lists(shares, min_size=1, max_size=3)},
+    optional={
+        "match": st.lists(matches, min_size=1, max_size=3),
+        "timeout": st.sampled_from(["1s", "250ms"]),
+        "retries": retries,
+        "fault": faults,
+        "rewrite": rewrites,
+        "headers": headers,
+    },
+)
+answers = st.sampled_from(
+    [
+        {"redirect": {"uri": "/new", "redirectCode": 308}},
+        {"redirect": {"prefixRewrite": "/new/", "derivePort": "FROM_REQUEST_PORT"}},
+        {"directResponse": {"status": 418, "body": {"string": "tea"}}},
+    ]
+)
+answering = st.builds(
+    lambda answer, rest: {**answer, **rest},
+    answers,
+    st.fixed_dictionaries(
+        {}, optional={"match": st.lists(matches, min_size=1, max_size=3), "headers": headers}
+    ),
+)
+rules = forwarding | answering
 virtual_services = st.fixed_dictionaries(
     {
         "hosts": st.lists(st.sampled_from(HOSTS), min_size=1, max_size=2, unique=True),
@@ -127,7 +186,21 @@ rule_fields: dict[str, st.SearchStrategy[Any]] = {
     "host": st.sampled_from([*HOSTS, "*.default.svc.cluster.local"]),
     "subsets": st.lists(subsets, max_size=2, unique_by=lambda subset: str(subset["name"])),
 }
-destination_rules = st.fixed_dictionaries(rule_fields, optional=subset_options)
+
+
+def _meant(value: Any) -> Any:
+    """Without mTLS, which nobody outside the mesh can do."""
+    if value == {"mode": "ISTIO_MUTUAL"}:
+        return {"mode": "DISABLE"}
+    if isinstance(value, dict):
+        return {key: _meant(part) for key, part in value.items()}
+    return [_meant(part) for part in value] if isinstance(value, list) else value
+
+
+# Hosts that ServiceEntries may have.
+destination_rules = st.fixed_dictionaries(rule_fields, optional=subset_options).map(
+    lambda rule: _meant(rule) if rule["host"].endswith("example") else rule
+)
 server_hosts = st.sampled_from(["*", "*.example", "c.example", "./*", "shop/c.example"])
 http_tls = st.sampled_from([None, {"httpsRedirect": True}, {"httpsRedirect": False}])
 https_tls = st.sampled_from(

@@ -149,8 +149,9 @@ async def listening(
 class Backend:
     """A server that treats each connection as its handler says; counts connections."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, context: ssl.SSLContext | None = None) -> None:
         self._handler = handler
+        self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
         self.port = 0
@@ -168,7 +169,9 @@ class Backend:
             writer.close()
 
     async def __aenter__(self) -> "Backend":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self._context
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

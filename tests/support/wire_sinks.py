@@ -16,6 +16,7 @@ class Requests:
     def __init__(self) -> None:
         self.reader = RequestReader(self)
         self.heads: list[RequestHead] = []
+        self.connects: list[RequestHead] = []
         self.bodies: list[bytes] = []
         self.ended = 0
         self.refused: Reason | None = None
@@ -35,6 +36,9 @@ class Requests:
         self.bodies.append(b"")
         if not head.length:
             self.ended += 1
+
+    def on_connect(self, head: RequestHead) -> None:
+        self.connects.append(head)
 
     def on_data(self, data: bytes) -> None:
         self.bodies[-1] += data

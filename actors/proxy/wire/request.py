@@ -4,6 +4,7 @@ One request at a time: after its end the reader keeps what comes until `proceed(
 pipelined requests are answered in order and never pile up parsed.
 """
 
+import re
 from typing import Final, Protocol
 
 import httptools
@@ -11,8 +12,8 @@ import httptools
 from tulle.actors.proxy.wire.body import ChunkReader
 from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
 from tulle.actors.proxy.wire.known import KnownLines
-from tulle.actors.proxy.wire.request_head import RequestHead, is_noted, read_head
-from tulle.policies.reasons import CONNECT_NOT_SUPPORTED, UPGRADE_NOT_SUPPORTED, Reason
+from tulle.actors.proxy.wire.request_head import TUNNEL, RequestHead, is_noted, read_head
+from tulle.policies.reasons import BAD_REQUEST, UPGRADE_NOT_SUPPORTED, Reason
 
 _known: Final = KnownLines()
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
@@ -20,6 +21,8 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATC
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
+# What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
+_ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -32,10 +35,11 @@ _DEAD: Final = 4
 class RequestSink(Protocol):
     """What a reader tells: per request `on_request`, and if it has a body `on_data`..., `on_end`.
 
-    `on_refused` ends it all.
+    `on_connect` of a CONNECT: all that follows is in `held`. `on_refused` ends it all.
     """
 
     def on_request(self, head: RequestHead) -> None: ...
+    def on_connect(self, head: RequestHead) -> None: ...
     def on_data(self, data: bytes) -> None: ...
     def on_end(self) -> None: ...
     def on_refused(self, reason: Reason, detail: str) -> None: ...
@@ -99,12 +103,28 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         head = read_head(self._start, self._headers, self._aside)
         length = self._left = head.length
         if length:
+            if length == TUNNEL:
+                self._take_connect(head)
+                return rest
             self._phase = _FIXED if length > 0 else _CHUNKED
             self._chunks = ChunkReader() if length < 0 else None
         else:
             self._phase = _HELD
         self._sink.on_request(head)
         return rest
+
+    def _parse_head(self, data: bytes) -> bytes | None:
+        rest = super()._parse_head(data)
+        # Of a path llhttp says nothing, and it is forwarded like any other.
+        if rest is not None and self._start[0] == b"CONNECT" and self._start[1][:1] == b"/":
+            raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
+        return rest
+
+    def _take_connect(self, head: RequestHead) -> None:
+        """What follows it waits, unread, for the tunnel."""
+        head.length = self._left = 0
+        self._phase = _HELD
+        self._sink.on_connect(head)
 
     def _take_fixed(self, data: bytes) -> bytes:
         left = self._left
@@ -139,7 +159,7 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         if count > HEADERS or len(start[1]) > _TARGET_BYTES:
             return False
         headers = [*filter(None, map(_known.kept.get, lines))]
-        aside = [*filter(None, map(_known.aside.get, lines))]
+        aside = [] if len(headers) == count else _told_aside(lines)
         if len(headers) + len(aside) == count:
             self._start = start
             self._headers = headers
@@ -159,5 +179,17 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         self._aside = aside
 
     def _refuse_upgrade(self) -> None:
-        connect = self._parser.get_method() == b"CONNECT"
-        raise Refused(CONNECT_NOT_SUPPORTED if connect else UPGRADE_NOT_SUPPORTED)
+        if self._parser.get_method() != b"CONNECT":
+            raise Refused(UPGRADE_NOT_SUPPORTED)
+
+
+def _told_aside(lines: list[bytes]) -> Headers:
+    """Of the headers that are set aside, those of lines that are known, and ids."""
+    kept, aside = _known.kept, _known.aside
+    found: Headers = []
+    for line in lines:
+        if (field := aside.get(line)) is not None:
+            found.append(field)
+        elif line not in kept and (match := _ID(line)) is not None:
+            found.append((match[1], match[2]))
+    return found

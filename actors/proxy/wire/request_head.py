@@ -40,6 +40,7 @@ _PASSED: Final = frozenset(
     {b"expect", FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, TRACEPARENT, TRACESTATE}
 )
 _NOTED: Final = _DROPPED | _PASSED
+TUNNEL: Final = CHUNKED - 1
 _VERSIONS: Final = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
 
@@ -48,7 +49,7 @@ class RequestHead:
 
     `headers` are those to forward, names in lower case; `noted` the values of those that an edge
     may ask for, by name. `path` is the target in origin form; `authority` the bytes that name the
-    host, empty only in HTTP/1.0; `length` the body's bytes or CHUNKED.
+    host, empty only in HTTP/1.0; `length` the body's bytes or CHUNKED, TUNNEL for a CONNECT.
     """
 
     __slots__ = (
@@ -109,6 +110,8 @@ def read_head(start: list[bytes], headers: Headers, noted: Headers) -> RequestHe
         # An absolute target's authority replaces Host (RFC 9112, 3.2.2).
         named, target = split_target(method, target)
         authority = authority if named is None else named
+        if not target:
+            _begin_tunnel(head, authority)
     head.path = target
     if authority:
         head.authority = authority
@@ -118,13 +121,26 @@ def read_head(start: list[bytes], headers: Headers, noted: Headers) -> RequestHe
     return head
 
 
+def _begin_tunnel(head: RequestHead, authority: bytes) -> None:
+    """A CONNECT has no body: what follows its head is the tunnel's."""
+    if head.length or head.sized:
+        raise Refused(BAD_REQUEST, "a CONNECT with a body")
+    if parse_authority(authority).port is None:
+        raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
+    head.length = TUNNEL
+
+
 def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
     """Reads framing, Host and connection options into `head`; the value of Host."""
-    values = head.noted
-    for name, value in noted:
-        values.setdefault(name, []).append(value)
+    values, forwarded = head.noted, head.headers
+    for field in noted:
+        name, value = field
+        if name in values:
+            values[name].append(value)
+        else:
+            values[name] = [value]
         if name in _PASSED:
-            head.headers.append((name, value))
+            forwarded.append(field)
     lengths = values.get(b"content-length")
     codings = values.get(b"transfer-encoding")
     if codings is not None:

@@ -47,11 +47,16 @@ def _parse_authority(text: bytes) -> Authority:
 
 
 def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
-    """The authority of an absolute-form target (None otherwise) and the target in origin form."""
+    """The authority of an absolute-form target (None otherwise) and the target in origin form.
+
+    Of CONNECT the target is all authority, and nothing is left of it.
+    """
     if target[:1] == b"/":
         if b"#" in target:
             raise Refused(BAD_REQUEST, "a request target has no fragment")
         return None, target
+    if method == b"CONNECT":
+        return target, b""
     if target == b"*" and method == b"OPTIONS":
         return None, target
     match = _ABSOLUTE.fullmatch(target)

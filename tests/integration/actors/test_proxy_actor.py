@@ -1,6 +1,7 @@
 """Proxies on a real NATS, holder, authority and evaluator: what is applied is what they do."""
 
 import asyncio
+import base64
 import os
 import socket
 import time
@@ -20,16 +21,18 @@ from tests.support.small_mesh import PASSWORD, SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
 from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.authority.tickets import Ticket, make_ticket
+from tulle.actors.holding import client as holding_client
 from tulle.actors.proxy import actor as proxy_module
 from tulle.actors.proxy import identity, peer_uid
 from tulle.actors.proxy.actor import FOR_GOOD, TO_START_AGAIN, ProxyActor
 from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.proxy.events import Ref
+from tulle.actors.proxy.spec import PortSpec
 from tulle.actors.proxy.telemetry import TelemetrySender
 from tulle.actors.proxy.tls import Identity
 from tulle.bus import codec, keys
 from tulle.bus.errors import NoAnswer, NobodyListens
-from tulle.bus.messages import TelemetryBatch
+from tulle.bus.messages import ServicePort, ServiceRecord, TelemetryBatch, Workload
 from tulle.bus.permissions import Role
 from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
@@ -402,13 +405,77 @@ async def test_a_sidecar_that_cannot_tell_its_clients_apart_serves_none_and_says
     await until(lambda: not _detail(mesh, client.id))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.asyncio
-async def test_another_user_of_the_machine_gets_nothing_of_a_sidecar(mesh: SmallMesh) -> None:
+async def test_tcp_from_a_client_through_two_sidecars_to_an_app(mesh: SmallMesh) -> None:
+    async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"you said " + await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(app, "127.0.0.1", 0) as server:
+        app_port = server.sockets[0].getsockname()[1]
+        spec = replace(
+            mesh.sidecar_spec("db", app_port), ports=(PortSpec(5432, app_port, protocol="tcp"),)
+        )
+        await mesh.start(spec)
+        _, inbound = mesh.holder.addresses(spec.id)["inbound:5432"]
+        workload = Workload(
+            id=spec.id, account="db", state="ready", address="127.0.0.1", ports={5432: inbound}
+        )
+        port = ServicePort(number=5432, protocol="tcp")
+        await mesh.register(
+            ServiceRecord(
+                namespace="default", name="db", ports=[port], accounts=["db"], workloads=[workload]
+            )
+        )
+        client = await mesh.sidecar("sleep")
+        door = mesh.holder.addresses(client.id)["outbound"]
+        async with asyncio.timeout(10):
+            reader, writer = await _tunnel(door, b"db:5432")
+            writer.write(b"hello")
+            writer.write_eof()
+            assert await reader.read() == b"you said hello"
+        writer.close()
+        plain, writer = await asyncio.open_connection("127.0.0.1", inbound)
+        writer.write(b"hello")
+        assert await _all_of(plain) == b"", "without TLS not a byte comes back"
+        writer.close()
+
+
+@pytest.mark.asyncio
+async def test_another_user_of_the_machine_gets_nothing_of_a_sidecar(
+    mesh: SmallMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, nobody = os.getuid(), 65_534
     client = await mesh.sidecar("sleep")
     _, port = mesh.holder.addresses(client.id)["outbound"]
-    assert await ask_as(65_534, "127.0.0.1", port) == "closed"
-    assert await ask_as(os.getuid(), "127.0.0.1", port) == "407"
+    assert await ask_as(ours, "127.0.0.1", port) == "407"
+    if ours == 0:  # only root can become somebody else
+        assert await ask_as(nobody, "127.0.0.1", port) == "closed"
+    # A `tulle run` of another user, whose sidecar is the same user's as the raylet.
+    monkeypatch.setattr(holding_client, "peer_uid", lambda sock: nobody)
+    theirs = await mesh.sidecar("curl")
+    _, port = mesh.holder.addresses(theirs.id)["outbound"]
+    assert await ask_as(ours, "127.0.0.1", port) == "closed"
+
+
+async def _tunnel(
+    door: tuple[str, int], target: bytes
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A tunnel to `target`, once the sidecar has heard of it."""
+    credential = base64.b64encode(f"tulle:{PASSWORD}".encode())
+    lines = (
+        b"CONNECT %b HTTP/1.1" % target,
+        b"Host: %b" % target,
+        b"Proxy-Authorization: Basic %b" % credential,
+    )
+    while True:
+        reader, writer = await asyncio.open_connection(*door)
+        writer.write(b"\r\n".join((*lines, b"", b"")))
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"HTTP/1.1 200 "):
+            return reader, writer
+        assert b"connect_not_supported" in head, head
+        writer.close()
 
 
 async def _answer_of(port: int) -> bytes:

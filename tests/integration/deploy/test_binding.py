@@ -47,6 +47,8 @@ async def test_a_port_in_use_is_said_with_the_option_that_changes_it(
 async def test_two_ports_can_not_be_one(opening: Opening) -> None:
     with pytest.raises(Usage):
         opening.open(Binding("127.0.0.1", 1234, 1234))
+    with pytest.raises(Usage, match="--ingress-port and --ingress-tls-port are both 1234"):
+        opening.open(Binding("127.0.0.1", 1234, 0, 1234))
 
 
 @pytest.mark.asyncio
@@ -59,10 +61,11 @@ async def test_what_is_opened_nobody_else_can_have(opening: Opening) -> None:
             socket.create_server((found.address, port))
 
 
-def test_a_gateway_port_is_as_written_but_80_is_the_ingress_port() -> None:
-    binding = Binding("127.0.0.1", 8080, 15000)
+def test_a_gateway_port_is_as_written_but_80_and_443_are_the_ingress_ports() -> None:
+    binding = Binding("127.0.0.1", 8080, 15000, 8443)
 
     assert binding.of("gateway:80") == ("127.0.0.1", 8080)
+    assert binding.of("gateway:443") == ("127.0.0.1", 8443)
     assert binding.of("gateway:9000") == ("127.0.0.1", 9000)
     assert binding.of("http") == ("127.0.0.1", 15000)
 

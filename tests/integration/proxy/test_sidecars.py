@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.support.serving_plane import (
 )
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.tls import server_context
+from tulle.policies.config import HttpMatch, PortRoutes, Route, Target
 
 GET = b"GET http://reviews:9080/x HTTP/1.1\r\nHost: ignored\r\n" + CREDENTIAL + b"\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -351,3 +353,28 @@ async def test_bodies_stream_both_ways_over_mtls() -> None:
         client.send(GET[:-2].replace(b"GET", b"POST") + b"Content-Length: %d\r\n\r\n" % size + body)
         await client.head()
         assert await client.exactly(size) == body
+
+
+@pytest.mark.parametrize(
+    ("match", "reason"),
+    [
+        (HttpMatch(source_labels=(("app", "web"),)), b"no_endpoints"),
+        (HttpMatch(source_namespace="default"), b"no_endpoints"),
+        (HttpMatch(source_labels=(("app", "db"),)), b"route_not_found"),
+        (HttpMatch(source_namespace="shop"), b"route_not_found"),
+    ],
+)
+async def test_routes_for_clients_are_asked_of_the_workload(
+    match: HttpMatch, reason: bytes
+) -> None:
+    workload = replace(spec("sidecar", 0, "productpage"), labels=(("app", "web"),))
+    plane = Plane(workload, loop=asyncio.get_running_loop(), want_host=list[str]().append)
+    plane.install_hosts(hosts_config("reviews"))
+    cluster = service_cluster()
+    route = Route("some", (match,), (Target(cluster.name, 1),))
+    ports = (PortRoutes(cluster.port, "http", (route,)),)
+    plane.install_outbound(replace(outbound_config(cluster), ports=ports))
+    async with listening(plane.outbound_protocol) as proxy, connected(proxy) as client:
+        client.send(GET)
+        assert b"x-tulle-reason: " + reason in (await client.answer())[1]
+        await plane.drain("all", 0)

@@ -35,9 +35,11 @@ def test_a_free_port_needs_the_number_that_peers_use() -> None:
         parse_ports(["0"])
 
 
-def test_tcp_is_not_supported_yet() -> None:
-    with pytest.raises(Usage, match="not supported yet"):
-        parse_ports(["5432/tcp"])
+def test_a_port_may_speak_tcp() -> None:
+    (port,) = parse_ports(["5432/tcp"])
+    assert (port.app, port.service, port.protocol) == (5432, 5432, "tcp")
+    with pytest.raises(Usage, match="http or tcp"):
+        parse_ports(["5432/udp"])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_all_variables_are_read() -> None:
             "TULLE_LOG": "json",
             "TULLE_ACCESS_LOG": "text",
             "TULLE_TELEMETRY": "off",
+            "TULLE_LEAF_TTL": "10m",
         }
     )
 
@@ -39,6 +40,7 @@ def test_all_variables_are_read() -> None:
         json_logs=True,
         access_log="text",
         telemetry=False,
+        leaf_ttl=600.0,
     )
     assert found.mesh_folder == Path("/h/default")
 
@@ -73,3 +75,18 @@ def test_telemetry_is_on_or_off() -> None:
     assert settings.read(environ={}).telemetry
     with pytest.raises(Usage, match="on or off"):
         settings.read(environ={"TULLE_TELEMETRY": "less"})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10), ("10s", 10), ("5m", 300), ("24h", 86_400), ("7d", 604_800)]
+)
+def test_the_life_of_certificates(text: str, seconds: float) -> None:
+    assert settings.read(environ={}, leaf_ttl=text).leaf_ttl == seconds
+
+
+@pytest.mark.parametrize("text", ["", "9s", "0", "-10", "1.5h", "10 s", "h", "10sm", "²0"])
+def test_a_life_that_is_none_or_too_short_is_refused(text: str) -> None:
+    with pytest.raises(Usage, match="--leaf-ttl is"):
+        settings.read(environ={}, leaf_ttl=text)
+    with pytest.raises(Usage, match="TULLE_LEAF_TTL is"):
+        settings.read(environ={"TULLE_LEAF_TTL": text or "never"})

@@ -50,15 +50,22 @@ class Told:
 
 
 @pytest.mark.asyncio
-async def test_the_ray_host_is_told_how_requests_are_logged(
+async def test_the_ray_host_and_the_twin_are_told_what_the_command_line_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = Settings(home=tmp_path, access_log="json")
-    options = UpOptions.parse(bind="127.0.0.1", ingress_port=0, http_port=0)
+    of = Settings(home=tmp_path, access_log="json", leaf_ttl=600.0)
+    options = UpOptions.parse(bind="127.0.0.1", ingress_port=0, http_port=0, ingress_tls_port=9443)
     watcher, ray = Watcher(of, options, Progress(io.StringIO())), Told()
     monkeypatch.setattr(watcher, "_ray", ray)
     watcher._home.make()
     await watcher._start_ray()
-    assert local._parse(ray.arguments).access_log == "json"
+    told = local._parse(ray.arguments)
+    assert (told.access_log, told.leaf_ttl) == ("json", 600.0)
+    assert local._spec(told, "authority").leaf_ttl_seconds == 600.0
     twin = detached._command(of, options)
-    assert twin[twin.index("--access-log") + 1] == "json"
+    for option, value in (
+        ("--access-log", "json"),
+        ("--leaf-ttl", "600s"),
+        ("--ingress-tls-port", "9443"),
+    ):
+        assert twin[twin.index(option) + 1] == value

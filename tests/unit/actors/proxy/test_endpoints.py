@@ -15,7 +15,9 @@ from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.edge import Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook
 from tulle.actors.proxy.limits import LimitedEndpoint
+from tulle.actors.proxy.material import Materials
 from tulle.actors.proxy.outbox import Outbox
+from tulle.actors.proxy.security import Dialers, Security, security_of
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.wheel import Wheel
@@ -25,10 +27,14 @@ from tulle.policies import config as configs
 OWNER = ("outbound", "reviews.default.svc.cluster.local")
 
 
+async def no_name(host: str) -> list[str]:
+    raise OSError("no name has an address here")
+
+
 def book() -> EndpointBook:
     loop = ManualLoop()
     around = Surroundings(spec("sidecar"), Wheel(loop), Outbox(loop), Stats(), Tracer())
-    return EndpointBook(around, NoDialer(), NoDialer())
+    return EndpointBook(around, Dialers(NoDialer(), NoDialer(), Materials(), no_name))
 
 
 def only(clusters: dict[str, Cluster]) -> Cluster:
@@ -212,3 +218,57 @@ def test_the_outlier_detection_of_an_install_holds_from_then_on() -> None:
     assert after.endpoints == before.endpoints
     after.note_answer(after.endpoints[0], 500)
     assert after.available == after.endpoints[1:]
+
+
+DISABLED = configs.PeerMode((), 0, "DISABLE")
+
+
+def asked_for(cluster: configs.Cluster, **labels: str) -> Security:
+    workload = service_record(1).workloads[0].model_copy(update={"labels": labels})
+    return security_of(cluster, workload)
+
+
+def test_a_workload_that_asks_for_plain_is_spoken_to_in_plain() -> None:
+    modes = (
+        configs.PeerMode((("app", "legacy"),), 9080, "DISABLE"),
+        configs.PeerMode((("app", "legacy"),), 0, "STRICT"),
+        configs.PeerMode((("app", "old"),), 0, "DISABLE"),
+    )
+    cluster = replace(service_cluster(), peer_modes=modes)
+    assert asked_for(cluster) == "mutual"
+    assert asked_for(cluster, app="legacy") == "plain"
+    assert asked_for(replace(cluster, port=1), app="legacy") == "mutual"
+    assert asked_for(replace(cluster, port=1), app="old") == "plain"
+
+
+def test_a_destination_rule_counts_before_what_workloads_ask() -> None:
+    cluster = replace(service_cluster(), peer_modes=(DISABLED,))
+    tls = configs.UpstreamTls("SIMPLE")
+    assert asked_for(replace(cluster, tls_written=True)) == "mutual"
+    assert asked_for(replace(service_cluster(), tls="DISABLE", tls_written=True)) == "plain"
+    assert asked_for(replace(cluster, tls="SIMPLE", upstream_tls=tls)) == tls
+
+
+def test_what_is_for_peers_is_sent_only_where_all_endpoints_are_mutual() -> None:
+    it = book()
+    it.install_service(service_record(1, 2))
+    for modes, mutual in (
+        ((), True),
+        ((DISABLED,), False),
+        ((replace(DISABLED, labels=(("version", "v1"),)),), False),
+        ((replace(DISABLED, labels=(("version", "v9"),)),), True),
+    ):
+        cluster = only(it.install(OWNER, [replace(service_cluster(), peer_modes=modes)]))
+        assert cluster.mutual is mutual
+        assert all(bool(endpoint.accounts) is mutual for endpoint in cluster.endpoints[:1])
+
+
+def test_an_https_port_without_origination_takes_no_request_and_says_what_is_missing() -> None:
+    config = replace(static_cluster(1), port=443, protocol="https")
+    cluster = only(book().install(OWNER, [config]))
+    assert cluster.endpoints == ()
+    assert cluster.refusal.name == "upstream_needs_tls"
+    assert "DestinationRule for up.local" in cluster.refusal.sentence
+    tls = configs.UpstreamTls("SIMPLE")
+    config = replace(config, tls="SIMPLE", upstream_tls=tls)
+    assert ports(only(book().install(OWNER, [config]))) == [1]

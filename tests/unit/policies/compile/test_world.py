@@ -18,6 +18,7 @@ from tulle.policies.compile.world import (
 from tulle.policies.contradictions import contradictions
 from tulle.policies.parse import Document
 from tulle.policies.supported import unsupported
+from tulle.policies.validate import check
 from tulle.policies.world import Policy, World
 
 REVIEWS = """\
@@ -61,6 +62,13 @@ def test_an_incremental_result_equals_a_full_one(
     after = after.with_services(data.draw(policy_strategies.services))
     incremental = compile_world(after, compile_world(before))
     assert dict(incremental.configs) == dict(compile_all(after))
+
+
+@given(policy_strategies.worlds)
+@settings(max_examples=60)
+def test_what_is_compiled_here_is_what_an_apply_accepts(world: World) -> None:
+    problems = check(world, [policy.document for policy in world.policies])
+    assert [problem for problem in problems if problem.severity == "error"] == []
 
 
 @given(policy_strategies.worlds)

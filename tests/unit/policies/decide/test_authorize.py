@@ -42,6 +42,7 @@ def deny(*rules: AuthorizationRule, name: str = "x") -> AuthorizationConfig:
 FROM_A = SourceMatch(principals=(A.principal,))
 GETS = OperationMatch(methods=("GET",))
 ON_81 = OperationMatch(ports=("81",))
+ON_80 = OperationMatch(ports=(str(A.port),))
 
 
 def authorizer(*policies: AuthorizationConfig) -> Authorizer:
@@ -56,7 +57,7 @@ def ask(made: Authorizer, caller: Caller, request: Request = GET) -> Denial | No
 
 
 @given(oracle.configs, oracle.callers, oracle.requests)
-@settings(max_examples=400)
+@settings(max_examples=120)
 def test_what_is_allowed_is_what_a_naive_reading_allows(
     configs: list[InboundConfig], caller: Caller, request: Request
 ) -> None:
@@ -132,3 +133,63 @@ def test_a_condition_that_nobody_can_decide_is_never_passed_over() -> None:
     written = AuthorizationRule("rules[0]", conditions=(Condition("remote.ip", ("::1",)),))
     with pytest.raises(ValueError, match=r"remote\.ip"):
         authorizer(deny(written))
+
+
+# -- TCP: there are no requests -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policies", "allowed"),
+    [
+        ((allow(rule(sources=[FROM_A])),), True),
+        ((allow(rule(sources=[SourceMatch(principals=(B.principal,))])),), False),
+        ((allow(rule(operations=[ON_80])),), True),
+        ((allow(rule(operations=[ON_81])),), False),
+        ((allow(),), False),
+        ((deny(rule(sources=[FROM_A])),), False),
+        ((deny(rule(operations=[ON_81])),), True),
+        ((deny(rule(operations=[ON_81])), allow(rule(sources=[FROM_A]))), True),
+        ((deny(rule(sources=[FROM_A])), allow(rule(sources=[FROM_A]))), False),
+    ],
+)
+def test_a_connection_is_decided_by_what_it_is(
+    policies: tuple[AuthorizationConfig, ...], allowed: bool
+) -> None:
+    assert (authorizer(*policies).for_tcp(A) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        OperationMatch(methods=("GET",)),
+        OperationMatch(not_methods=("GET",)),
+        OperationMatch(paths=("/",)),
+        OperationMatch(hosts=("a",), ports=(str(A.port),)),
+    ],
+)
+def test_a_rule_that_asks_of_requests_never_allows_and_denies_by_the_rest(
+    asking: OperationMatch,
+) -> None:
+    assert authorizer(allow(rule(operations=[asking]))).for_tcp(A) is not None
+    # Not even by another of its operations: the rule as a whole says nothing about TCP.
+    assert authorizer(allow(rule(operations=[asking, ON_80]))).for_tcp(A) is not None
+    denial = authorizer(deny(rule(sources=[FROM_A], operations=[asking]))).for_tcp(A)
+    assert denial is not None and denial.rule == "rules[0]"
+    assert authorizer(deny(rule(sources=[FROM_A], operations=[asking]))).for_tcp(B) is None
+
+
+def test_a_condition_on_headers_is_as_little_there() -> None:
+    asking = AuthorizationRule(
+        "rules[0]", (FROM_A,), (), (Condition("request.headers[x]", ("y",)),)
+    )
+    assert authorizer(allow(asking)).for_tcp(A) is not None
+    assert authorizer(deny(asking)).for_tcp(A) is not None
+    assert authorizer(deny(asking)).for_tcp(B) is None
+
+
+def test_a_denied_connection_says_by_what() -> None:
+    denial = authorizer(deny(rule("rules[0]", sources=[FROM_A]))).for_tcp(A)
+    assert denial is not None
+    assert (denial.policy, denial.rule) == ("AuthorizationPolicy/default/x", "rules[0]")
+    nothing = authorizer(allow(rule(operations=[ON_81]))).for_tcp(A)
+    assert nothing is not None and (nothing.policy, nothing.rule) == ("", "")

@@ -1,9 +1,17 @@
 """Choosers: specialised, in order, by domain."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tulle.policies.config import HttpMatch, Route, StringMatch, Target, VirtualHost
-from tulle.policies.decide.route import Chooser, compile_routes, compile_virtual_hosts, host_of
+from tulle.policies.decide.route import (
+    Chooser,
+    Client,
+    compile_routes,
+    compile_virtual_hosts,
+    host_of,
+)
 
 
 class Untouchable(list[tuple[bytes, bytes]]):
@@ -101,6 +109,62 @@ HOSTS = (
 def test_the_most_specific_domain_is_taken(authority: str, cluster: str | None) -> None:
     chooser = compile_virtual_hosts(HOSTS, CLUSTERS)
     assert ask(chooser, authority=authority) == cluster
+
+
+PATHS = ["/a", "/a/b", "/b"]
+QUERIES = ["", "?q=1", "?q=2&q=1", "?x"]
+CLIENTS = [Client("shop", (("app", "web"),)), Client("default", (), "https")]
+values = st.builds(StringMatch, st.sampled_from(["exact", "prefix"]), st.sampled_from(PATHS))
+asked = st.builds(
+    HttpMatch,
+    uri=st.none() | values,
+    query=st.sampled_from([(), (("q", StringMatch("exact", "1")),)]),
+    scheme=st.sampled_from([None, StringMatch("exact", "https")]),
+    source_labels=st.sampled_from([(), (("app", "web"),)]),
+    source_namespace=st.sampled_from(["", "shop", "default"]),
+)
+tables = st.lists(st.lists(asked, max_size=2).map(tuple), max_size=4)
+
+
+def taken(matches: tuple[HttpMatch, ...], client: Client, path: str, query: str) -> bool:
+    """What the matches of a route mean, said as simply as it can be."""
+    value = {"?q=1": "1", "?q=2&q=1": "2"}.get(query)
+
+    def holds(match: HttpMatch) -> bool:
+        uri = match.uri
+        if uri is not None and uri.kind == "exact" and path != uri.value:
+            return False
+        if uri is not None and not path.startswith(uri.value):
+            return False
+        return (
+            (not match.query or value == "1")
+            and (match.scheme is None or client.scheme == "https")
+            and set(match.source_labels) <= set(client.labels)
+            and match.source_namespace in ("", client.namespace)
+        )
+
+    return not matches or any(holds(match) for match in matches)
+
+
+@given(tables, st.sampled_from(CLIENTS), st.sampled_from(PATHS), st.sampled_from(QUERIES))
+@settings(max_examples=300)
+def test_the_first_route_that_is_meant_is_taken(
+    table: list[tuple[HttpMatch, ...]], client: Client, path: str, query: str
+) -> None:
+    routes = [route(str(at), *matches) for at, matches in enumerate(table)]
+    clusters = {str(at): str(at) for at in range(len(table))}
+    chooser = compile_routes(routes, clusters, client)
+    expected = [str(at) for at, it in enumerate(table) if taken(it, client, path, query)]
+    assert ask(chooser, path + query) == (expected[0] if expected else None)
+
+
+def test_a_route_for_other_clients_is_not_compiled_at_all() -> None:
+    for_shop = HttpMatch(source_namespace="shop", uri=StringMatch("exact", "/a"))
+    routes = [route("one", for_shop), route("two")]
+    chooser = compile_routes(routes, CLUSTERS, Client("default"))
+    first = chooser(b"GET", b"/a", b"a", Untouchable(), 0.1)
+    assert first is not None and first.cluster == "two"
+    assert chooser(b"PUT", b"/b", b"b", Untouchable(), 0.9) is first  # a constant
 
 
 def test_a_host_for_all_takes_all() -> None:

@@ -95,7 +95,12 @@ def test_a_request_is_read() -> None:
          reasons.BAD_REQUEST),
         (request(b"Transfer-Encoding: xchunked"), reasons.BAD_REQUEST),
         (request(b"Transfer-Encoding: chunked", start=b"POST / HTTP/1.0"), reasons.BAD_REQUEST),
-        (request(start=b"CONNECT a:1 HTTP/1.1"), reasons.CONNECT_NOT_SUPPORTED),
+        (request(start=b"CONNECT a HTTP/1.1"), reasons.BAD_REQUEST),
+        (request(start=b"CONNECT / HTTP/1.1"), reasons.BAD_REQUEST),
+        (request(start=b"CONNECT http://a:1/ HTTP/1.1"), reasons.BAD_REQUEST),
+        (request(b"Content-Length: 1", start=b"CONNECT a:1 HTTP/1.1"), reasons.BAD_REQUEST),
+        (request(b"Transfer-Encoding: chunked", start=b"CONNECT a:1 HTTP/1.1"),
+         reasons.BAD_REQUEST),
         (request(b"Connection: upgrade", b"Upgrade: websocket"), reasons.UPGRADE_NOT_SUPPORTED),
         (request(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: x"),
          reasons.UPGRADE_NOT_SUPPORTED),
@@ -110,6 +115,18 @@ def test_what_is_refused(data: bytes, reason: Reason) -> None:
     assert at_once.refused is reason
     assert slowly.refused is reason
     assert not at_once.heads
+
+
+def test_after_a_connect_all_is_held_back() -> None:
+    data = request(b"Proxy-Authorization: x", start=b"CONNECT b:1 HTTP/1.1") + GET
+    for pieces in ([data], cut(data, range(0, len(data), 7))):
+        sink = Requests()
+        for piece in pieces:
+            sink.reader.feed(piece)
+        (head,) = sink.connects
+        assert (head.authority, head.host.port, head.length) == (b"b:1", 1, 0)
+        assert head.first(b"proxy-authorization") == b"x"
+        assert sink.reader.held == GET and not sink.heads
 
 
 @pytest.mark.parametrize(
@@ -268,7 +285,9 @@ _LINES = st.sampled_from(
         b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Connection: close",
         b"Connection: keep-alive", b"Connection: x-one", b"Connection: upgrade", b"Upgrade: h2c",
         b"X-One: 1", b"x-two:2", b"Bad : 1", b"X-Three: \x01", b"TE: trailers",
-        b"Expect: 100-continue",
+        b"Expect: 100-continue", b"x-request-id: 0af7-65", b"x-request-id:  0af7",
+        b"x-request-id: ",
+        b"traceparent: 00-4bf92f-00f067-01", b"traceparent: 00-4BF92F", b"X-Request-Id: 1",
     ]
 )  # fmt: skip
 

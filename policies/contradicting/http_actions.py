@@ -4,9 +4,9 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-from tulle.policies.checks.faults import check_fault
-from tulle.policies.checks.paths import check_redirect, check_rewrite
-from tulle.policies.checks.retries import check_retries
+from tulle.policies.contradicting.faults import check_fault
+from tulle.policies.contradicting.paths import check_redirect, check_rewrite
+from tulle.policies.contradicting.retries import check_retries
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem
 from tulle.policies.resources.networking.http_action import DirectResponse

@@ -1,16 +1,16 @@
 """VirtualService: its hosts, gateways, and the matches and destinations of its rules.
 
-What rules do besides is in `actions.py` and `headers.py`.
+What rules do besides is in `http_actions.py` and `header_edits.py`.
 """
 
 from collections.abc import Iterable, Iterator
 
 from tulle.policies import hostnames
-from tulle.policies.checks.actions import check_actions
-from tulle.policies.checks.headers import check_headers
-from tulle.policies.checks.hosts import check_hosts
-from tulle.policies.checks.match import check_match
-from tulle.policies.checks.names import SUBSET, check_gateway_names
+from tulle.policies.contradicting.common import SUBSET, repeated_hosts
+from tulle.policies.contradicting.header_edits import check_headers
+from tulle.policies.contradicting.http_actions import check_actions
+from tulle.policies.contradicting.http_match import check_match
+from tulle.policies.contradicting.names import check_gateway_names
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem, listed
 from tulle.policies.resources.networking.common import Destination
@@ -22,7 +22,7 @@ def check_virtual_service(document: Document, service: VirtualService) -> Iterat
     hosts = ("spec", "hosts")
     if not service.hosts:
         yield document.problem("schema", ("spec",), "hosts must name at least one host")
-    yield from check_hosts(document, hosts, service.hosts)
+    yield from repeated_hosts(document, hosts, service.hosts)
     gateways = service.gateways or ("mesh",)
     if "*" in service.hosts and "mesh" in gateways:
         message = (

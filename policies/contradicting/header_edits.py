@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from tulle.policies.checks.hosts import check_authority
-from tulle.policies.checks.names import is_header_name, repeated_ignoring_case
+from tulle.policies.contradicting.authority import check_authority
+from tulle.policies.contradicting.names import is_header_name, repeated_ignoring_case
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem
 from tulle.policies.resources.networking.http_action import HeaderOperations, Headers

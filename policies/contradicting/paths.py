@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from tulle.policies.checks.hosts import check_authority
 from tulle.policies.compile.actions import matched_prefix
+from tulle.policies.contradicting.authority import check_authority
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem, listed
 from tulle.policies.regex import BadRegex, compile_substitution
@@ -28,8 +28,7 @@ def check_rewrite(document: Document, path: Path, rule: HttpRoute) -> Iterator[P
         message = "uri and uriRegexRewrite exclude each other; give only one"
         yield document.problem("contradiction", (*path, "uriRegexRewrite"), message)
     if rewrite.uri:
-        yield from _path(document, (*path, "uri"), rewrite.uri, "?#")
-        yield from _seams(document, (*path, "uri"), rule, rewrite.uri)
+        yield from _new_prefix(document, (*path, "uri"), rule, rewrite.uri)
     if rewrite.authority:
         yield from check_authority(document, (*path, "authority"), rewrite.authority)
     if regex is not None:
@@ -52,8 +51,7 @@ def check_redirect(document: Document, path: Path, rule: HttpRoute) -> Iterator[
             yield document.problem("not-supported-yet", (*path, "uri"), message)
     if redirect.prefix_rewrite:
         where = (*path, "prefixRewrite")
-        yield from _path(document, where, redirect.prefix_rewrite, "?#")
-        yield from _seams(document, where, rule, redirect.prefix_rewrite)
+        yield from _new_prefix(document, where, rule, redirect.prefix_rewrite)
 
 
 def _redirect_fields(document: Document, path: Path, redirect: Redirect) -> Iterator[Problem]:
@@ -101,11 +99,15 @@ def _regex(document: Document, path: Path, regex: RegexRewrite) -> Iterator[Prob
         yield document.problem("schema", (*path, "rewrite"), str(error))
 
 
-def _seams(document: Document, path: Path, rule: HttpRoute, value: str) -> Iterator[Problem]:
-    """Warns where a prefix and what replaces it do not agree about a last slash.
+def _new_prefix(document: Document, path: Path, rule: HttpRoute, value: str) -> Iterator[Problem]:
+    """What comes in place of a prefix. Warns where the two do not agree about a last slash.
 
-    What is put in place of a prefix is text, as in Istio: `/a` -> `/` makes `//x` of `/a/x`.
+    It is put there as text, as in Istio: `/a` -> `/` makes `//x` of `/a/x`.
     """
+    problems = list(_path(document, path, value, "?#"))
+    if problems:
+        yield from problems
+        return
     uris = [match.uri for match in rule.match] or [None]
     prefixes = dict.fromkeys(prefix for prefix in map(matched_prefix, uris) if prefix)
     for prefix in prefixes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tulle.policies.checks.names import (
+from tulle.policies.contradicting.names import (
     check_gateway_names,
     is_header_name,
     repeated_ignoring_case,
@@ -25,6 +25,8 @@ def check_match(document: Document, path: Path, match: HttpMatchRequest) -> Iter
         if value is not None and (value == StringMatch() or value.regex == "*"):
             message = "must have one of exact, prefix, regex; to match everything remove it"
             yield document.problem("schema", (*path, name), message)
+    if match.uri is not None:
+        yield from _uri(document, (*path, "uri"), match.uri)
     yield from _header_names(document, (*path, "headers"), match.headers)
     yield from _header_names(document, (*path, "withoutHeaders"), match.without_headers)
     if "" in match.query_params:
@@ -34,6 +36,18 @@ def check_match(document: Document, path: Path, match: HttpMatchRequest) -> Iter
     if match.source_namespace and not is_dns_label(match.source_namespace):
         yield document.problem("schema", (*path, "sourceNamespace"), "must name one namespace")
     yield from check_gateway_names(document, (*path, "gateways"), match.gateways)
+
+
+def _uri(document: Document, path: Path, uri: StringMatch) -> Iterator[Problem]:
+    if uri.prefix == "":
+        message = "must not be empty; to match everything remove uri"
+        yield document.problem("schema", (*path, "prefix"), message)
+        return
+    for name, value in {"exact": uri.exact, "prefix": uri.prefix}.items():
+        # OPTIONS may ask for * instead of a path.
+        if value is not None and not value.startswith("/") and value != "*":
+            message = "never holds: every path begins with /"
+            yield document.problem("contradiction", (*path, name), message, "warning")
 
 
 def _header_names(

@@ -1,14 +1,11 @@
-"""Checks of names: of headers, subsets and gateways."""
+"""Checks of names: of headers and gateways."""
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem
 from tulle.policies.resources.meta import is_dns_label
-
-SUBSET: Final = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 

@@ -1,1 +1,0 @@
-"""What a document can't mean though its fields fit: the parts of `contradictions.py`."""
