@@ -189,9 +189,11 @@ rule_fields: dict[str, st.SearchStrategy[Any]] = {
 
 
 def _meant(value: Any) -> Any:
-    """Without mTLS, which nobody outside the mesh can do."""
+    """Without mTLS, which nobody outside the mesh can do; with the name that a wildcard lacks."""
     if value == {"mode": "ISTIO_MUTUAL"}:
         return {"mode": "DISABLE"}
+    if isinstance(value, dict) and value.get("mode") in ("SIMPLE", "MUTUAL"):
+        return {"sni": "c.example", **value}
     if isinstance(value, dict):
         return {key: _meant(part) for key, part in value.items()}
     return [_meant(part) for part in value] if isinstance(value, list) else value
