@@ -43,10 +43,13 @@ class RunOptions:
             raise Usage(f"--health {health!r}: a path is needed, as in /healthz")
         if health and not ports:
             raise Usage("--health asks on the first --port: say one")
+        parsed = tuple(parse_ports(ports))
+        if health and parsed[0].protocol != "http":
+            raise Usage(f"--health asks by HTTP on the first --port: {ports[0]} is none of HTTP")
         return cls(
             service=_name("SERVICE", service),
             command=tuple(command),
-            ports=tuple(parse_ports(ports)),
+            ports=parsed,
             version=_value("--version", version),
             namespace=_name("--namespace", namespace),
             account=_name("--service-account", account or service),

@@ -5,8 +5,10 @@ Counterparts: `parse.py` checks fields one by one, `validate.py` what documents 
 
 from collections.abc import Iterator
 
+from tulle.policies.contradicting.authorization_policy import authorization_policy
 from tulle.policies.contradicting.destination_rule import destination_rule
 from tulle.policies.contradicting.gateway import gateway
+from tulle.policies.contradicting.peer_authentication import peer_authentication
 from tulle.policies.contradicting.service_entry import service_entry
 from tulle.policies.contradicting.virtual_service import check_virtual_service
 from tulle.policies.parse import Document
@@ -17,7 +19,6 @@ from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
 from tulle.policies.resources.security.authorization_policy import AuthorizationPolicy
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
-from tulle.policies.security import authorization_contradictions, peer_contradictions
 
 
 def contradictions(document: Document) -> Iterator[Problem]:
@@ -32,6 +33,6 @@ def contradictions(document: Document) -> Iterator[Problem]:
         case ServiceEntry() as entry:
             yield from service_entry(document, entry)
         case PeerAuthentication() as peer:
-            yield from peer_contradictions(document, peer)
+            yield from peer_authentication(document, peer)
         case AuthorizationPolicy() as policy:
-            yield from authorization_contradictions(document, policy)
+            yield from authorization_policy(document, policy)

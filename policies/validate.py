@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from tulle.policies.contradictions import contradictions
 from tulle.policies.parse import Document
+from tulle.policies.peer_references import older_peers
 from tulle.policies.problems import Path, Problem, listed
 from tulle.policies.references import route_references
 from tulle.policies.resolve import Index, selects, spec
@@ -18,7 +19,6 @@ from tulle.policies.resources.networking.service_entry import ServiceEntry
 from tulle.policies.resources.networking.virtual_service import VirtualService
 from tulle.policies.resources.security.peer_authentication import PeerAuthentication
 from tulle.policies.rule_references import rule_references
-from tulle.policies.security import older_peers
 from tulle.policies.servers import OpenServer
 from tulle.policies.supported import unsupported
 from tulle.policies.world import Policy, PolicyKey, World

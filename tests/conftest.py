@@ -5,7 +5,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on who else uses the machine.
+hypothesis.settings.register_profile("tulle", deadline=None)
+hypothesis.settings.load_profile("tulle")
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from tulle.actors.proxy.accesslog import ConnectionLog
+from tulle.actors.proxy.ends import PlainEnd, reset
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.outbox import Outbox
 from tulle.actors.proxy.stats import Recorder
-from tulle.actors.proxy.tunnel import PlainEnd, reset
 from tulle.actors.proxy.wheel import NOT_ARMED, Wheel
 from tulle.actors.proxy.wire.compose import CLOSE_LINE, local_reply
 from tulle.actors.proxy.wire.request import RequestReader

@@ -3,7 +3,7 @@
 Clusters are rebuilt with each install; endpoints with their connections outlive them (plane.py).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from random import random
 from typing import Final
@@ -18,6 +18,7 @@ from tulle.policies.decide.route import Choice
 from tulle.policies.reasons import (
     NO_ENDPOINTS,
     REASONS,
+    TCP_PORT,
     UPSTREAM_NEEDS_TLS,
     UPSTREAM_OVERFLOW,
     Reason,
@@ -142,6 +143,25 @@ class LimitedCluster(Cluster):
     @property
     def _full(self) -> bool:
         return self.limits is not None and self.limits.full
+
+
+class TcpCluster(Cluster):
+    """A tcp port as routes of requests see it: it takes none."""
+
+    __slots__ = ()
+
+    @property
+    def refusal(self) -> Reason:
+        """Why there is no endpoint."""
+        return super().refusal if self.config.broken else TCP_PORT
+
+
+def for_requests(clusters: Mapping[str, Cluster]) -> Mapping[str, Cluster]:
+    """The clusters of a config as routes of requests may use them."""
+    return {
+        name: TcpCluster(it.config, it.unrouted) if it.config.protocol == "tcp" else it
+        for name, it in clusters.items()
+    }
 
 
 def only_choice(cluster: Cluster, retry: Retry = DEFAULT_RETRY) -> Choice[Cluster]:

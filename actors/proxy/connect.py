@@ -7,15 +7,18 @@ policy of the other side. Counterpart: inbound_tcp.py, at the other end.
 import asyncio
 import logging
 import ssl
+from collections.abc import Mapping
 from typing import Final
 
 from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.dial import Opener
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.ends import FramedEnd, PlainEnd
 from tulle.actors.proxy.exchange import Exchange
 from tulle.actors.proxy.pool import CONNECT_SECONDS, Endpoint, IdentityRefused
-from tulle.actors.proxy.tunnel import IDLE_SECONDS, FramedEnd, PlainEnd, Tunnel, Tunnels
+from tulle.actors.proxy.tunnel import IDLE_SECONDS, Tunnel, Tunnels
 from tulle.actors.proxy.wire.frames import ACCEPTED, Greeting, frame
+from tulle.policies.config import OutboundConfig
 from tulle.policies.reasons import (
     CONNECT_FAILED,
     CONNECT_TIMEOUT,
@@ -156,6 +159,22 @@ class Connector:
         self._counts[name] -= 1
         if not self._counts[name]:
             del self._counts[name]
+
+
+def tcp_clusters(config: OutboundConfig, clusters: Mapping[str, Cluster]) -> dict[int, Cluster]:
+    """By port, where a CONNECT to the host may go: tcp ports of services, by mTLS alone."""
+    found = {
+        port.port: clusters[target.cluster]
+        for port in config.ports
+        if port.protocol == "tcp"
+        for route in port.routes[:1]
+        for target in route.targets[:1]
+    }
+    return {
+        port: it
+        for port, it in found.items()
+        if it.config.service and it.config.tls == "ISTIO_MUTUAL"
+    }
 
 
 def _connect_seconds(cluster: Cluster) -> float:

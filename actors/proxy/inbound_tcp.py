@@ -10,9 +10,10 @@ from typing import Final
 from tulle.actors.proxy import labels
 from tulle.actors.proxy.dial import Identify, Opener
 from tulle.actors.proxy.edge import Surroundings
+from tulle.actors.proxy.ends import FramedEnd, PlainEnd
 from tulle.actors.proxy.pool import CONNECT_SECONDS, Endpoint
 from tulle.actors.proxy.tls import parse_spiffe
-from tulle.actors.proxy.tunnel import FramedEnd, PlainEnd, Tunnel, Tunnels
+from tulle.actors.proxy.tunnel import Tunnel, Tunnels
 from tulle.actors.proxy.wire.frames import ACCEPTED, FrameError, Greeting, frame
 from tulle.policies.decide.authorize import Authorizer, Caller, Denial
 from tulle.policies.reasons import (
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 GREETING_SECONDS: Final = 5.0
 OPENING_LIMIT: Final = 1_024
+PATIENCE_SECONDS: Final = 5.0  # who opened a tunnel ends it first when it is idle
 
 
 class InboundTcpEdge:
@@ -119,7 +121,8 @@ class InboundTcpEdge:
             labels.of_proxy("destination", spec),
             labels.service_labels(host, spec.service, spec.namespace),
         )
-        tunnel = Tunnel(peer, app, recorder, around.wheel, greeting.idle_seconds, self._gone)
+        idle = greeting.idle_seconds and greeting.idle_seconds + PATIENCE_SECONDS
+        tunnel = Tunnel(peer, app, recorder, around.wheel, idle, self._gone)
         self._callers[tunnel] = caller
         self.tunnels.add(tunnel)
         peer.transport.write(frame(ACCEPTED))

@@ -25,7 +25,6 @@ from tulle.policies.reasons import (
     CREDENTIAL_MISSING,
     PENDING_OVERFLOW,
     ROUTE_NOT_FOUND,
-    TCP_PORT,
     UNKNOWN_PORT,
 )
 
@@ -129,9 +128,6 @@ class OutboundEdge(BaseEdge):
             return
         choose = routes.get(head.host.port or DEFAULT_PORT)
         if choose is None:
-            if self._tcp[entry.key].get(head.host.port or DEFAULT_PORT) is not None:
-                exchange.refuse(TCP_PORT)
-                return
             if len(routes) != 1:
                 exchange.refuse(UNKNOWN_PORT)
                 return

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from tulle.actors.proxy import passthrough, tls
 from tulle.actors.proxy.accesslog import AccessLog
-from tulle.actors.proxy.cluster import Cluster
-from tulle.actors.proxy.connect import Connector
+from tulle.actors.proxy.cluster import Cluster, for_requests
+from tulle.actors.proxy.connect import Connector, tcp_clusters
 from tulle.actors.proxy.dial import Identify, MeshDialer, PlainDialer
 from tulle.actors.proxy.edge import BaseEdge, Surroundings
 from tulle.actors.proxy.endpoints import EndpointBook, app_endpoint
@@ -116,20 +116,10 @@ class Plane:
 
     def install_outbound(self, config: OutboundConfig) -> None:
         """What to do with requests to a host; those that wait for it go on."""
-        clusters = self._book.install(key(config), config.clusters)
-        client = self._client("HTTP")
-        routes = {
-            it.port: compile_routes(it.routes, clusters, client)
-            for it in config.ports
-            if it.protocol != "tcp"
-        }
-        tcp = {
-            it.port: cluster
-            for it in config.ports
-            if it.protocol == "tcp"
-            for route in it.routes[:1]
-            if (cluster := clusters[route.targets[0].cluster]).mutual
-        }
+        installed = self._book.install(key(config), config.clusters)
+        tcp = tcp_clusters(config, installed)
+        clusters, client = for_requests(installed), self._client("HTTP")
+        routes = {it.port: compile_routes(it.routes, clusters, client) for it in config.ports}
         self._outbound.install(config.host, routes, tcp)
 
     def remove_outbound(self, host: str) -> None:
@@ -153,7 +143,7 @@ class Plane:
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
-        clusters = self._book.install(key(config), config.clusters)
+        clusters = for_requests(self._book.install(key(config), config.clusters))
         self._choosers = {
             it.port: compile_virtual_hosts(it.virtual_hosts, clusters, self._client(it.protocol))
             for it in config.listeners

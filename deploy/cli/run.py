@@ -30,6 +30,7 @@ def run(
             "--port",
             metavar="[NAME:]APP[:SERVICE][/PROTOCOL]",
             help="The app listens on 127.0.0.1:APP (0: a free one, in PORT), peers use SERVICE. "
+            "PROTOCOL: http (default) or tcp, reached by CONNECT to the own http_proxy. "
             "Without --port it is a client only.",
         ),
     ] = [],  # noqa: B006 - typer copies it

@@ -60,7 +60,7 @@ def _authority(redirect: Redirect, scheme: str, asked: Asked) -> bytes:
         port = default
     elif redirect.authority:
         return given
-    elif scheme != asked.scheme and port == _DEFAULT_PORTS.get(asked.scheme):
+    elif port == _DEFAULT_PORTS.get(asked.scheme):
         port = default  # http://a:80 -> https://a, not https://a:80
     return host if port in (0, default) else b"%b:%d" % (host, port)
 

@@ -163,8 +163,8 @@ def _without(name: bytes, match: StringMatch) -> RequestTest:
 def _on_target(match: HttpMatch) -> RequestTest | None:
     """The test of a match on paths with their query."""
     test = _compile_match(match)
-    if test is None and not match.query:
-        return None
+    if not match.query:
+        return None if test is None else _on_path(test)
     query_test = _compile_query(match.query)
 
     def holds(method: bytes, target: bytes, authority: bytes, headers: Headers) -> bool:
@@ -172,6 +172,12 @@ def _on_target(match: HttpMatch) -> RequestTest | None:
         return (test is None or test(method, path, authority, headers)) and query_test(query)
 
     return holds
+
+
+def _on_path(test: RequestTest) -> RequestTest:
+    return lambda method, target, authority, headers: test(
+        method, target.partition(b"?")[0], authority, headers
+    )
 
 
 def _compile_query(matches: Sequence[tuple[str, StringMatch]]) -> QueryTest:

@@ -65,6 +65,14 @@ def test_a_client_reaches_a_service_by_its_name(mesh: Mesh, reviews: str) -> Non
     assert '"name":"reviews"' in body
 
 
+def test_a_tcp_port_is_reached_through_a_tunnel(mesh: Mesh) -> None:
+    mesh.run("db", port="5432/tcp")
+    through = mesh.client("curl", "-sS", "--proxytunnel", "http://db:5432/a?b=c")
+    assert (through.returncode, '"path":"/a"' in through.stdout) == (0, True), through
+    as_http = mesh.client("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://db:5432/")
+    assert as_http.stdout == "400"
+
+
 def test_a_service_calls_another(mesh: Mesh, reviews: str) -> None:
     mesh.run("productpage")
     mesh.apply(INGRESS.format(name="productpage"))

@@ -176,10 +176,13 @@ class Mesh(Commands):
         self,
         service: str,
         *options: str,
-        port: int = 9080,
+        port: int | str = 9080,
         command: Sequence[str] = (),
     ) -> Running:
-        """`tulle run` of a server, by default the echo app; returns when it is an endpoint."""
+        """`tulle run` of a server, by default the echo app; returns when it is an endpoint.
+
+        `port`: the service's, as in `5432/tcp`.
+        """
         before = {w.id for w in self.workloads(service)}
         name = f"{service}-{len(self.apps)}"
         app = self.start(

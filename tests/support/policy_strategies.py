@@ -186,9 +186,22 @@ rule_fields: dict[str, st.SearchStrategy[Any]] = {
     "host": st.sampled_from([*HOSTS, "*.default.svc.cluster.local"]),
     "subsets": st.lists(subsets, max_size=2, unique_by=lambda subset: str(subset["name"])),
 }
-# An apply refuses mTLS of the mesh to hosts of ServiceEntries.
-destination_rules = st.fixed_dictionaries(rule_fields, optional=subset_options).filter(
-    lambda rule: "example" not in rule["host"] or "ISTIO_MUTUAL" not in repr(rule)
+
+
+def _meant(value: Any) -> Any:
+    """Without mTLS, which nobody outside the mesh can do; with the name that a wildcard lacks."""
+    if value == {"mode": "ISTIO_MUTUAL"}:
+        return {"mode": "DISABLE"}
+    if isinstance(value, dict) and value.get("mode") in ("SIMPLE", "MUTUAL"):
+        return {"sni": "c.example", **value}
+    if isinstance(value, dict):
+        return {key: _meant(part) for key, part in value.items()}
+    return [_meant(part) for part in value] if isinstance(value, list) else value
+
+
+# Hosts that ServiceEntries may have.
+destination_rules = st.fixed_dictionaries(rule_fields, optional=subset_options).map(
+    lambda rule: _meant(rule) if rule["host"].endswith("example") else rule
 )
 server_hosts = st.sampled_from(["*", "*.example", "c.example", "./*", "shop/c.example"])
 http_tls = st.sampled_from([None, {"httpsRedirect": True}, {"httpsRedirect": False}])

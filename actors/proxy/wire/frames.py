@@ -1,7 +1,7 @@
 """Frames of a TCP tunnel between two sidecars, inside mTLS: length (4 bytes, big-endian), bytes.
 
 An empty frame is the end of its direction: asyncio's TLS can't half-close, nor tell an end from a
-cut. The first frame each way is a greeting. Counterparts: tunnel.py, connect.py, inbound_tcp.py.
+cut. The first frame each way is a greeting. Counterparts: ends.py, connect.py, inbound_tcp.py.
 """
 
 import struct

@@ -4,6 +4,7 @@ One request at a time: after its end the reader keeps what comes until `proceed(
 pipelined requests are answered in order and never pile up parsed.
 """
 
+import re
 from typing import Final, Protocol
 
 import httptools
@@ -20,6 +21,8 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATC
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
+# What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
+_ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -156,7 +159,7 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         if count > HEADERS or len(start[1]) > _TARGET_BYTES:
             return False
         headers = [*filter(None, map(_known.kept.get, lines))]
-        aside = [*filter(None, map(_known.aside.get, lines))]
+        aside = [] if len(headers) == count else _told_aside(lines)
         if len(headers) + len(aside) == count:
             self._start = start
             self._headers = headers
@@ -178,3 +181,15 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     def _refuse_upgrade(self) -> None:
         if self._parser.get_method() != b"CONNECT":
             raise Refused(UPGRADE_NOT_SUPPORTED)
+
+
+def _told_aside(lines: list[bytes]) -> Headers:
+    """Of the headers that are set aside, those of lines that are known, and ids."""
+    kept, aside = _known.kept, _known.aside
+    found: Headers = []
+    for line in lines:
+        if (field := aside.get(line)) is not None:
+            found.append(field)
+        elif line not in kept and (match := _ID(line)) is not None:
+            found.append((match[1], match[2]))
+    return found

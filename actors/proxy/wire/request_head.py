@@ -116,32 +116,36 @@ def read_head(start: list[bytes], headers: Headers, noted: Headers) -> RequestHe
         named, target = split_target(method, target)
         authority = authority if named is None else named
         if not target:
-            _require_bare(head)
+            _begin_tunnel(head, authority)
     head.path = target
     if authority:
         head.authority = authority
         head.host = parse_authority(authority)
     elif head.minor:
         raise Refused(HOST_MISSING)
-    if head.length == TUNNEL and head.host.port is None:
-        raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
     return head
 
 
-def _require_bare(head: RequestHead) -> None:
+def _begin_tunnel(head: RequestHead, authority: bytes) -> None:
     """A CONNECT has no body: what follows its head is the tunnel's."""
     if head.length or head.sized:
         raise Refused(BAD_REQUEST, "a CONNECT with a body")
+    if parse_authority(authority).port is None:
+        raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
     head.length = TUNNEL
 
 
 def _apply_noted(head: RequestHead, noted: Headers) -> bytes:
     """Reads framing, Host and connection options into `head`; the value of Host."""
-    values = head.noted
-    for name, value in noted:
-        values.setdefault(name, []).append(value)
+    values, forwarded = head.noted, head.headers
+    for field in noted:
+        name, value = field
+        if name in values:
+            values[name].append(value)
+        else:
+            values[name] = [value]
         if name in _PASSED:
-            head.headers.append((name, value))
+            forwarded.append(field)
     lengths = values.get(b"content-length")
     codings = values.get(b"transfer-encoding")
     if codings is not None:

@@ -51,10 +51,10 @@ class Collecting:
             while await self.requests() != expected:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
-    async def send(self, value: float, started: float = 1.0, proxy: str = "p") -> None:
+    async def send(self, value: float, started: float = 1.0, says: str = "p") -> None:
         series = Series(name=REQUESTS, labels={"response_code": "200"}, value=value)
-        batch = TelemetryBatch(proxy="p", started=started, series=[series])
-        await self.proxy.publish(self.bus.subjects.telemetry("0", proxy), codec.encode(batch))
+        batch = TelemetryBatch(proxy=says, started=started, series=[series])
+        await self.proxy.publish(self.bus.subjects.telemetry("0", "p"), codec.encode(batch))
 
 
 @pytest_asyncio.fixture
@@ -82,6 +82,13 @@ async def test_metrics_are_what_proxies_sent(collecting: Collecting) -> None:
     response = await collecting.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert (await collecting.get("/healthz")).json() == {"ok": True}
+
+
+@pytest.mark.asyncio
+async def test_figures_in_the_name_of_another_do_not_count(collecting: Collecting) -> None:
+    await collecting.send(100, says="q")
+    await collecting.send(3)
+    await collecting.until_requests(3)
 
 
 @pytest.mark.asyncio

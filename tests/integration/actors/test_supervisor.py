@@ -360,6 +360,7 @@ async def test_an_unknown_pool_is_refused_with_the_pools_there_are(world: World)
 async def test_after_a_restart_proxies_are_adopted_or_started_again(world: World) -> None:
     workload = await world.started()
     before = dict(world.launcher.running)
+    user = Credentials.read(Path(before[workload].nats_credentials))
     await world.stop_supervisor()
     world.launcher.running.pop(workload)  # it died with its node
     await world.start_supervisor()
@@ -367,6 +368,9 @@ async def test_after_a_restart_proxies_are_adopted_or_started_again(world: World
         while set(world.launcher.running) != set(before):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert (await world.workloads())[workload].state == "ready"
+    again = world.launcher.running[workload]
+    assert Credentials.read(Path(again.nats_credentials)).seed == user.seed
+    assert again.ticket != before[workload].ticket, "a respawn has a new one"
 
 
 @pytest.mark.asyncio

@@ -255,3 +255,37 @@ async def test_faults_edits_and_answers() -> None:
         async with gateway_to(app.port, plan=redirected) as (_, port), connected(port) as client:
             client.send(GET)
             assert b"\r\nlocation: /y\r\n" in (await client.answer())[1]
+
+
+async def test_what_a_config_says_is_done() -> None:
+    """From the compiled config on: fault, retry, rewrite and edits of one route."""
+    seen: list[bytes] = []
+    async with Backend(answering(BUSY, seen)) as busy, Backend(answering(OK, seen)) as good:
+        cluster = static_cluster(busy.port, good.port, balancer="ROUND_ROBIN")
+        config = gateway_config(cluster)
+        route = replace(
+            config.listeners[0].virtual_hosts[0].routes[0],
+            fault=configs.Fault(delay_ms=100, delay_percent=100.0),
+            retry=configs.RetryPolicy(1, on=("gateway-error",)),
+            rewrite=configs.Rewrite("full", value="/y", authority="other"),
+            edits=configs.Edits(
+                configs.HeaderEdits(set=(("x-team", "a"),)),
+                configs.HeaderEdits(add=(("x-by", "us"),)),
+            ),
+        )
+        host = replace(config.listeners[0].virtual_hosts[0], routes=(route,))
+        plane = plane_of(spec())
+        listener = replace(config.listeners[0], virtual_hosts=(host,))
+        plane.install_gateway(replace(config, listeners=(listener,)))
+        async with listening(lambda: plane.gateway_protocol(80)) as port, connected(port) as client:
+            for _ in range(2):
+                client.send(GET)
+                status, head, body = await client.answer()
+                assert (status, body) == (200, b"hello")
+                assert b"\r\nx-by: us\r\n" in head
+            await plane.drain("all", 0)
+    assert len(seen) >= 3  # of two requests, at least one was tried twice
+    for head in seen:
+        assert head.startswith(b"GET /y HTTP/1.1\r\nhost: other\r\n")
+        assert b"\r\nx-team: a\r\n" in head
+    assert counted(plane) == {("200", "DI"): 2}

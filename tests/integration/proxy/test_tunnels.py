@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.awaiting import until
 from tests.support.certificates import spiffe
-from tests.support.serving_plane import CREDENTIAL, connected
+from tests.support.serving_plane import CREDENTIAL, PASSWORD, answering, connected
 from tests.support.tunnels import CONNECT, Pair, echo, outbound_config, pair, record, served
+from tulle.actors.proxy.ends import BUFFER_BYTES
 from tulle.actors.proxy.tls import client_context
-from tulle.actors.proxy.tunnel import BUFFER_BYTES
 from tulle.policies.config import (
     AuthorizationConfig,
     AuthorizationRule,
@@ -184,15 +184,12 @@ async def test_a_client_that_breaks_off_resets_the_app() -> None:
 
 
 async def test_an_idle_tunnel_ends() -> None:
-    limits = ConnectionLimits(tcp_idle_timeout_ms=300)
+    limits = ConnectionLimits(tcp_idle_timeout_ms=200)
     async with served(echo, limits=limits) as both, both.tunnel() as client:
-        for _ in range(4):  # what is said in time keeps it open
-            client.send(b"x")
-            await client.exactly(1)
-            await asyncio.sleep(0.1)
         with pytest.raises(ConnectionResetError):
             await client.all()
-        await until(lambda: both.counted(both.ours, CLOSED).get("SI") == 1)
+        await until(lambda: both.counted(both.ours, CLOSED) == {"SI": 1})
+        await until(lambda: both.counted(both.theirs, CLOSED) == {"DC": 1})
 
 
 async def test_the_certificate_of_another_account_is_refused_before_the_tunnel() -> None:
@@ -217,6 +214,34 @@ async def test_another_endpoint_is_tried_when_one_does_not_answer() -> None:
             async with both.tunnel() as client:
                 client.send(b"x")
                 assert await client.exactly(1) == b"x"
+
+
+async def test_an_endpoint_that_never_answers_is_given_up() -> None:
+    limits = ConnectionLimits(connect_timeout_ms=200)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with served(echo, limits=limits) as both:
+            both.ours.install_service(record(silent.getsockname()[1]))
+            assert await both.refusal() == (503, "connect_timeout")
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_nothing() -> None:
+    limits = ConnectionLimits(max_connections=1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        async with served(echo, limits=limits) as both:
+            both.ours.install_service(record(silent.getsockname()[1]))
+            async with both.client() as client:
+                client.send(CONNECT)
+                dialled, _ = await asyncio.get_running_loop().sock_accept(silent)
+                assert await both.refusal() == (503, "upstream_overflow")
+            dialled.setblocking(False)
+            async with asyncio.timeout(5):  # the dial is given up with it
+                while await asyncio.get_running_loop().sock_recv(dialled, 65_536):
+                    pass
+            dialled.close()
+            both.ours.install_service(record(both.inbound))
+            async with both.tunnel():
+                pass
 
 
 async def test_what_is_no_tcp_port_of_the_mesh_is_not_connected_to() -> None:
@@ -246,6 +271,18 @@ async def test_a_connect_waits_for_the_config_of_its_host() -> None:
         assert (await client.head()).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_curl_goes_through() -> None:
+    answer = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    async with served(answer) as both:
+        proxy = f"http://tulle:{PASSWORD.decode()}@127.0.0.1:{both.proxy}"
+        curl = await asyncio.create_subprocess_exec(
+            *("curl", "-sS", "--proxytunnel", "--max-time", "10", "-x", proxy, "http://db:5432/"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await curl.communicate()
+        assert (curl.returncode, out) == (0, b"hello")
+
+
 async def test_connections_have_a_limit() -> None:
     async with served(echo, limits=ConnectionLimits(max_connections=2)) as both:
         async with both.tunnel(), both.tunnel():
@@ -269,6 +306,14 @@ async def test_a_policy_decides_by_the_connection_and_cuts_what_it_would_refuse(
         gets = AuthorizationRule("rules[0]", (), (OperationMatch(methods=("GET",)),))
         both.theirs.install_inbound(deny(gets, action="ALLOW"))
         assert await both.refusal() == (403, "rbac_denied"), "there is no GET in TCP"
+
+
+async def test_draining_all_ends_what_clients_have_open() -> None:
+    async with served(echo) as both, both.tunnel() as client:
+        drained = await both.ours.drain("all", 0)
+        assert (drained.finished, drained.cut) == (0, 1)
+        with pytest.raises(ConnectionResetError):
+            await client.all()
 
 
 async def test_a_drain_cuts_what_is_left_at_its_end() -> None:

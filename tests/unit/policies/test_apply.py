@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support import policy_strategies
@@ -177,17 +177,25 @@ distinct = st.lists(
 def test_the_order_of_applies_documents_and_deletes_never_matters(
     documents: list[Document], data: Any
 ) -> None:
-    """Policies of one age, some of which come and go: the world is as if they had not."""
+    """Policies of one age, some of which come and go: the world is as if they had not.
+
+    A few say of each other what can't be meant (ISTIO_MUTUAL to a ServiceEntry's host): there it is
+    the later apply that is refused, so these are left out.
+    """
     gone = data.draw(st.lists(st.sampled_from(documents), unique_by=id))
     kept = [document for document in documents if all(document is not other for other in gone)]
     world = WORLD
     for document in data.draw(st.permutations(documents)):
-        world = apply(world, [document], 1).world
+        outcome = apply(world, [document], 1)
+        assume(outcome.ok)
+        world = outcome.world
     keys = [PolicyKey(d.kind, d.namespace, d.name) for d in gone]
     for key in data.draw(st.permutations(keys)):
         world = delete(world, [key]).world
-    assert world == apply(WORLD, kept, 1).world
-    assert compile_all(world) == compile_all(apply(WORLD, kept, 1).world)
+    at_once = apply(WORLD, kept, 1)
+    assume(at_once.ok)
+    assert world == at_once.world
+    assert compile_all(world) == compile_all(at_once.world)
 
 
 @st.composite

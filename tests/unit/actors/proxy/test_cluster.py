@@ -9,11 +9,11 @@ import pytest
 from tests.support.bench_plane import HandEndpoint
 from tests.support.fake_loop import ManualLoop
 from tests.support.serving_plane import static_cluster
-from tulle.actors.proxy.cluster import Cluster
+from tulle.actors.proxy.cluster import Cluster, for_requests
 from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.wheel import Wheel
 from tulle.policies.config import Balancer
-from tulle.policies.reasons import NO_ENDPOINTS, UNKNOWN_SUBSET
+from tulle.policies.reasons import NO_ENDPOINTS, TCP_PORT, UNKNOWN_SUBSET
 
 
 def cluster(balancer: Balancer, count: int) -> Cluster:
@@ -62,3 +62,13 @@ def test_why_there_is_none() -> None:
     assert cluster("RANDOM", 0).refusal is NO_ENDPOINTS
     broken = Cluster(replace(static_cluster(), broken="unknown_subset"), Stats().recorder("source"))
     assert broken.refusal is UNKNOWN_SUBSET
+
+
+def test_routes_of_requests_find_nobody_at_a_tcp_port() -> None:
+    http = cluster("RANDOM", 1)
+    tcp = Cluster(replace(http.config, protocol="tcp"), http.unrouted)
+    tcp.endpoints = http.endpoints
+    seen = for_requests({"http": http, "tcp": tcp})
+    assert seen["http"] is http
+    assert seen["tcp"].pick(()) is None and seen["tcp"].refusal is TCP_PORT
+    assert tcp.pick(()) is not None, "tunnels do"

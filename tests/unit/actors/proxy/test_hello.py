@@ -1,6 +1,7 @@
 """What the first bytes of a connection say."""
 
 import ssl
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tulle.actors.proxy.hello import NOT_TLS, TLS, First, is_client_hello, read_first, server_name
 
 
+@cache
 def client_hello(name: str | None = "reviews") -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()

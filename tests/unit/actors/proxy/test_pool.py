@@ -108,6 +108,22 @@ async def test_why_there_is_no_connection(error: Exception, reason: Reason) -> N
     assert waiter.got is reason
 
 
+async def test_a_connection_that_its_server_closed_at_once_is_none() -> None:
+    it, waiter = Pool(), Waiter()
+
+    class Closing(Dialer):
+        async def __call__(self, endpoint: Endpoint) -> UpstreamConnection:
+            upstream = await super().__call__(endpoint)
+            transport(upstream).lose(ConnectionResetError())
+            return upstream
+
+    it.endpoint._dial = Closing()
+    it.endpoint.wait(waiter)
+    await until(lambda: waiter.got is not None)
+    assert waiter.got is CONNECT_FAILED
+    assert it.endpoint.idle == []
+
+
 async def test_connecting_has_a_time_limit() -> None:
     it, waiter = Pool(connect_seconds=0.01), Waiter()
     it.dialer.gate.clear()

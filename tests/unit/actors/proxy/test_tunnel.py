@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.fake_loop import FakeTransport, ManualLoop
+from tulle.actors.proxy.ends import BUFFER_BYTES, PlainEnd
 from tulle.actors.proxy.stats import Stats
-from tulle.actors.proxy.tunnel import BUFFER_BYTES, CLOSE_SECONDS, PlainEnd, Tunnel, Tunnels
+from tulle.actors.proxy.tunnel import CLOSE_SECONDS, Tunnel, Tunnels
 from tulle.actors.proxy.wheel import Wheel
 
 

@@ -214,6 +214,7 @@ def test_not_applied_by_all_in_time_is_status_3(policy_file: str, ok: bool) -> N
         ["run", "Reviews", "--", "true"],
         ["run", "reviews", "--port", "x", "--", "true"],
         ["run", "reviews", "--health", "/x", "--", "true"],
+        ["run", "db", "--port", "5432/tcp", "--health", "/x", "--", "true"],
         ["run", "reviews", "--label", "x", "--", "true"],
         ["run", "reviews"],
         ["up", "--bind", "localhost"],

@@ -2,7 +2,7 @@
 
 from tests.support.policy_mesh import Mesh, service
 from tulle.policies.config import HttpMatch, Route, StringMatch, Target
-from tulle.policies.world import Service
+from tulle.policies.world import Port, Service
 
 REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
 RATINGS = "outbound|9080||ratings.default.svc.cluster.local"
@@ -33,6 +33,27 @@ def test_without_policies_each_port_has_one_route() -> None:
     assert config.ports[0].routes[0] == Route(
         "default", (), (Target("outbound|80||a.default.svc.cluster.local", 1),)
     )
+
+
+def test_a_tcp_port_has_its_default_route_whatever_a_virtual_service_says() -> None:
+    db = Service("default", "db", (Port(5432, "", "tcp"), Port(8080)))
+    text = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db}
+spec:
+  hosts: [db]
+  http:
+  - route: [{destination: {host: db, port: {number: 8080}}}]
+"""
+    config = Mesh(text, services=[db]).outbound("db")
+    tcp, http = config.ports
+    name = "outbound|5432||db.default.svc.cluster.local"
+    assert (tcp.port, tcp.protocol) == (5432, "tcp")
+    assert tcp.routes == (Route("default", (), (Target(name, 1),)),)
+    assert http.routes[0].source == "VirtualService/default/db"
+    (cluster,) = [it for it in config.clusters if it.name == name]
+    assert (cluster.protocol, cluster.tls, cluster.service) == ("tcp", "ISTIO_MUTUAL", "default/db")
 
 
 def test_a_service_without_ports_has_no_routes() -> None:

@@ -68,10 +68,7 @@ def test_an_incremental_result_equals_a_full_one(
 @settings(max_examples=60)
 def test_what_is_compiled_here_is_what_an_apply_accepts(world: World) -> None:
     problems = check(world, [policy.document for policy in world.policies])
-    errors = [problem for problem in problems if problem.severity == "error"]
-    # But for TLS that the host of a ServiceEntry, which is another document, can't have.
-    of_two = ("not-supported-yet", ".tls")
-    assert [it for it in errors if (it.code, it.path[-4:]) != of_two] == []
+    assert [problem for problem in problems if problem.severity == "error"] == []
 
 
 @given(policy_strategies.worlds)

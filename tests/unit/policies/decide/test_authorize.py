@@ -57,7 +57,7 @@ def ask(made: Authorizer, caller: Caller, request: Request = GET) -> Denial | No
 
 
 @given(oracle.configs, oracle.callers, oracle.requests)
-@settings(max_examples=400)
+@settings(max_examples=120)
 def test_what_is_allowed_is_what_a_naive_reading_allows(
     configs: list[InboundConfig], caller: Caller, request: Request
 ) -> None:

@@ -310,7 +310,9 @@ _LINES = st.sampled_from(
         b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Connection: close",
         b"Connection: keep-alive", b"Connection: x-one", b"Connection: upgrade", b"Upgrade: h2c",
         b"X-One: 1", b"x-two:2", b"Bad : 1", b"X-Three: \x01", b"TE: trailers",
-        b"Expect: 100-continue",
+        b"Expect: 100-continue", b"x-request-id: 0af7-65", b"x-request-id:  0af7",
+        b"x-request-id: ",
+        b"traceparent: 00-4bf92f-00f067-01", b"traceparent: 00-4BF92F", b"X-Request-Id: 1",
     ]
 )  # fmt: skip
 

@@ -1,23 +1,19 @@
-"""What is wrong with a PeerAuthentication or an AuthorizationPolicy by itself, or beside others.
-
-Part of `contradictions.py` and `validate.py`, for the kinds of security.istio.io.
-"""
+"""What an AuthorizationPolicy says and can't mean: targets, rules and their values."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-from tulle.policies.conditions import (
+from tulle.policies.contradicting.conditions import (
     ATTRIBUTES,
     EXAMPLES,
     FIELDS,
     ValueCheck,
     wrong_attribute,
-    wrong_port,
     wrong_text,
 )
+from tulle.policies.contradicting.selectors import workload_selector
 from tulle.policies.parse import Document
 from tulle.policies.problems import Path, Problem
-from tulle.policies.resolve import Index, spec
 from tulle.policies.resources.security.authorization_policy import (
     AuthorizationPolicy,
     Operation,
@@ -25,33 +21,15 @@ from tulle.policies.resources.security.authorization_policy import (
     Source,
     When,
 )
-from tulle.policies.resources.security.common import TargetRef, WorkloadSelector
-from tulle.policies.resources.security.peer_authentication import PeerAuthentication
-from tulle.policies.world import Policy
+from tulle.policies.resources.security.common import TargetRef
 
 _GROUP = re.compile(r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)?")
 _TARGET_KIND = re.compile(r"[a-zA-Z](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
 
 
-def peer_contradictions(document: Document, policy: PeerAuthentication) -> Iterator[Problem]:
-    """Everything that a PeerAuthentication says and can't mean."""
-    yield from _selector(document, policy.selector)
-    if policy.port_level_mtls is None:
-        return
-    path: Path = ("spec", "portLevelMtls")
-    if policy.selector is None or not policy.selector.match_labels:
-        message = "portLevelMtls needs a selector with matchLabels"
-        yield document.problem("contradiction", path, message)
-    for port in policy.port_level_mtls:
-        if wrong := wrong_port(port, least=1):
-            yield document.problem("schema", (*path, port), wrong)
-
-
-def authorization_contradictions(
-    document: Document, policy: AuthorizationPolicy
-) -> Iterator[Problem]:
+def authorization_policy(document: Document, policy: AuthorizationPolicy) -> Iterator[Problem]:
     """Everything that an AuthorizationPolicy says and can't mean."""
-    yield from _selector(document, policy.selector)
+    yield from workload_selector(document, policy.selector)
     if policy.target_ref is not None:
         yield from _target(document, ("spec", "targetRef"), policy.target_ref)
     for position, target in enumerate(policy.target_refs or ()):
@@ -66,41 +44,6 @@ def authorization_contradictions(
         yield from _rule(document, ("spec", "rules", position), rule)
 
 
-def older_peers(index: Index, policy: Policy) -> Iterator[Problem]:
-    """The older PeerAuthentication that already decides for the same workloads."""
-    document = policy.document
-    wanted = _labels(policy)
-    for older in index.peer_authentications(document.namespace):
-        if older.key == policy.key:
-            return
-        if _labels(older) == wanted:
-            where = "for these labels" if wanted else f"for all of {document.namespace}"
-            if not wanted and document.namespace == index.world.settings.root_namespace:
-                where = "for the whole mesh"
-            message = f"the older {older.key} already decides {where}; this one is not used"
-            path: Path = ("spec", "selector") if wanted else ("spec",)
-            yield document.problem("conflict", path, message, "warning")
-            return
-
-
-def _labels(policy: Policy) -> Mapping[str, str]:
-    selector = spec(policy, PeerAuthentication).selector
-    return selector.match_labels if selector is not None else {}
-
-
-# -- what a policy is for -------------------------------------------------------------------------
-
-
-def _selector(document: Document, selector: WorkloadSelector | None) -> Iterator[Problem]:
-    path: Path = ("spec", "selector", "matchLabels")
-    for name, value in (selector.match_labels if selector is not None else {}).items():
-        if not name:
-            yield document.problem("schema", path, "the name of a label must not be empty")
-        if "*" in name or "*" in value:
-            message = "labels are compared as they are; there is no wildcard *"
-            yield document.problem("schema", (*path, name), message)
-
-
 def _target(document: Document, path: Path, target: TargetRef) -> Iterator[Problem]:
     if target.namespace:
         message = "must not be given: a policy can be attached in its own namespace only"
@@ -109,9 +52,6 @@ def _target(document: Document, path: Path, target: TargetRef) -> Iterator[Probl
         yield document.problem("schema", (*path, "group"), "must be an API group, or empty")
     if not _TARGET_KIND.fullmatch(target.kind):
         yield document.problem("schema", (*path, "kind"), "must be letters, digits and -")
-
-
-# -- rules ----------------------------------------------------------------------------------------
 
 
 def _rule(document: Document, path: Path, rule: Rule) -> Iterator[Problem]:

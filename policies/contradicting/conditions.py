@@ -1,6 +1,7 @@
 """What may stand in the conditions of AuthorizationPolicies: values, and attributes of `when`.
 
-Each check says what is wrong, and gives the empty text when nothing is. Part of `security.py`.
+Each check says what is wrong, and gives the empty text when nothing is. Counterpart:
+`authorization_policy.py`.
 """
 
 import ipaddress
