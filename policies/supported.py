@@ -84,15 +84,9 @@ def _attribute(value: Json) -> bool:
     key = str(value)
     if key.startswith("request.headers["):
         # The host and the pseudo headers have fields of their own in `to`.
-<<<<<<< HEAD
         name = key.removeprefix("request.headers[").removesuffix("]").lower()
         return name not in UNSEEN_HEADERS and not name.startswith((":", "x-tulle-"))
-    # What is no attribute at all is refused by `security.py`.
-=======
-        name = key.removeprefix("request.headers[").lower()
-        return not name.startswith(":") and name != "host]"
     # What is no attribute at all is refused by `contradicting/`.
->>>>>>> main
     return not key.startswith(("request.auth.", "remote.ip", "destination.ip", "experimental."))
 
 
