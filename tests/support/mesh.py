@@ -28,6 +28,7 @@ from tulle.deploy.home import Home, MeshFile
 
 TULLE = (sys.executable, "-m", "tulle.deploy.cli")
 ECHO = Path(__file__).with_name("echo_app.py")
+FREE_PORTS = ("--ingress-port", "0", "--ingress-tls-port", "0", "--http-port", "0")
 UP_SECONDS = 90.0
 READY_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
@@ -74,6 +75,12 @@ class Reply:
         value = json.loads(self.body)
         assert isinstance(value, dict)
         return value
+
+
+def reply_of(answer: http.client.HTTPResponse) -> Reply:
+    """An answer, read to its end."""
+    fields = {name.lower(): value for name, value in answer.getheaders()}
+    return Reply(answer.status, fields, answer.read())
 
 
 @dataclass
@@ -135,8 +142,9 @@ class Commands:
 
 @dataclass
 class Mesh(Commands):
-    """One mesh on free ports, in a TULLE_HOME of its own."""
+    """One mesh on free ports, in a TULLE_HOME of its own; `options` are further ones of `up`."""
 
+    options: Sequence[str] = ()
     file: MeshFile = field(init=False)
     up: Running = field(init=False)
     apps: list[Running] = field(default_factory=list)
@@ -144,7 +152,7 @@ class Mesh(Commands):
 
     def __enter__(self) -> Self:
         self.home = self._stack.enter_context(short_home())
-        self.up = self.start("up", "up", "--ingress-port", "0", "--http-port", "0")
+        self.up = self.start("up", "up", *FREE_PORTS, *self.options)
         self._stack.callback(self._end)
         layout = Home(self.home / "default")
         try:
@@ -214,13 +222,22 @@ class Mesh(Commands):
         connection = http.client.HTTPConnection(address, int(port), timeout=15)
         try:
             connection.request("GET", path, headers={"host": host, **(headers or {})})
-            answer = connection.getresponse()
-            fields = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, fields, answer.read())
+            return reply_of(connection.getresponse())
         finally:
             connection.close()
 
     # What is beneath
+
+    def inbound(self, service: str, port: int = 9080) -> tuple[str, int]:
+        """Where the first workload of a service is reached by its peers."""
+        workload = self.workloads(service)[0]
+        return workload.address, workload.ports[port]
+
+    def metrics(self) -> str:
+        """What `/metrics` says."""
+        done = self.plain("curl", "-sS", f"{self.file.http}/metrics")
+        assert done.returncode == 0, done
+        return done.stdout
 
     def listening(self) -> list[str]:
         """Addresses of listening TCP sockets of all our processes, as /proc has them."""
