@@ -5,16 +5,14 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from cryptography import x509
 
 from tests.support.mesh import Mesh, until
 from tests.support.mesh_client import mesh_client
+from tests.support.tls_server import tls_server
 from tests.support.web_ca import WebCA
 
 pytestmark = pytest.mark.timeout(180)
@@ -66,9 +64,7 @@ def authority() -> WebCA:
 
 
 @pytest.fixture(scope="module")
-def port(
-    mesh: Mesh, authority: WebCA, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[int]:
+def port(mesh: Mesh, authority: WebCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Where the gateway serves HTTPS."""
     app = mesh.run("tls-shop", command=(sys.executable, str(MOODY), "tls-shop"))
     add_credential(mesh, authority, tmp_path_factory.mktemp("first"))
@@ -109,9 +105,7 @@ def curl(mesh: Mesh, port: int, authority: WebCA, folder: Path, *options: str) -
     return done.returncode, done.stdout
 
 
-def test_curl_is_served_over_tls(
-    mesh: Mesh, port: int, authority: WebCA, tmp_path: Path
-) -> None:
+def test_curl_is_served_over_tls(mesh: Mesh, port: int, authority: WebCA, tmp_path: Path) -> None:
     status, body = curl(mesh, port, authority, tmp_path)
     assert status == 0
     headers = json.loads(body)["headers"]
@@ -146,12 +140,10 @@ def test_mutual_asks_for_a_certificate(
 ) -> None:
     mesh.apply(GATEWAY.format(mode="MUTUAL"))
     assert curl(mesh, port, authority, tmp_path)[0] != 0
-    stranger = tmp_path / "stranger"
-    stranger.mkdir()
-    for known, files in ((True, authority.files(tmp_path, "user")), (False, WebCA().files(stranger, "user"))):
-        shown = ("--cert", files[0], "--key", files[1])
-        status, body = curl(mesh, port, authority, tmp_path, *shown)
-        assert (status == 0, '"tls-shop"' in body) == (known, known)
+    for signer, served in ((authority, True), (WebCA(), False)):
+        cert, key, _ = signer.files(tmp_path, "user")
+        status, body = curl(mesh, port, authority, tmp_path, "--cert", cert, "--key", key)
+        assert (status == 0, '"tls-shop"' in body) == (served, served)
     mesh.apply(GATEWAY.format(mode="SIMPLE"))
     assert curl(mesh, port, authority, tmp_path)[0] == 0
 
@@ -188,46 +180,3 @@ def test_a_sidecar_originates_tls(mesh: Mesh, authority: WebCA, tmp_path: Path) 
         assert (refused.status, refused.headers["x-tulle-reason"]) == (503, "upstream_tls_failed")
     mesh.succeed("delete", "--wait", "dr", "outside")
     mesh.succeed("delete", "--wait", "se", "outside")
-
-
-class SaysItsName(BaseHTTPRequestHandler):
-    """Answers with the SNI of the connection."""
-
-    def do_GET(self) -> None:
-        body = str(getattr(self.connection, "sni", "")).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-class TlsServer(ThreadingHTTPServer):
-    """Handshakes in the thread of the connection; one that fails is the client's affair."""
-
-    context: ssl.SSLContext
-
-    def finish_request(self, request: object, client_address: object) -> None:
-        assert isinstance(request, socket.socket)
-        with self.context.wrap_socket(request, server_side=True) as tls:
-            super().finish_request(tls, client_address)  # type: ignore[arg-type]
-
-    def handle_error(self, *_: object) -> None:
-        """Nothing is printed."""
-
-
-@contextmanager
-def tls_server(context: ssl.SSLContext) -> Iterator[int]:
-    """Its port."""
-    context.sni_callback = lambda sock, name, _: setattr(sock, "sni", name)
-    with TlsServer(("127.0.0.1", 0), SaysItsName) as server:
-        server.context = context
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()

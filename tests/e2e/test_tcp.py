@@ -30,9 +30,7 @@ def client(mesh: Mesh) -> Iterator[MeshClient]:
     app.end()
 
 
-def test_bytes_go_through_a_tunnel_and_both_ends_count_them(
-    mesh: Mesh, client: MeshClient
-) -> None:
+def test_bytes_go_through_a_tunnel_and_both_ends_count_them(mesh: Mesh, client: MeshClient) -> None:
     with client.tunnel("queue:5672") as sock, sock.makefile("rb") as answers:
         for _ in range(2):
             sock.sendall(DATA[: len(DATA) // 2])

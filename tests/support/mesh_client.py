@@ -61,9 +61,14 @@ class MeshClient:
         return at.hostname or "", at.port or 0
 
     @property
+    def credential(self) -> str:
+        """The workload's, which is a secret."""
+        return urlsplit(self.proxy).password or ""
+
+    @property
     def _authorization(self) -> str:
-        at = urlsplit(self.proxy)
-        return "Basic " + b64encode(f"{at.username}:{at.password}".encode()).decode()
+        user = urlsplit(self.proxy).username
+        return "Basic " + b64encode(f"{user}:{self.credential}".encode()).decode()
 
 
 @contextmanager
