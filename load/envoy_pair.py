@@ -1,13 +1,15 @@
 """Two Envoys as a mesh would set them up: a gateway, mTLS with SPIFFE names, a sidecar with RBAC.
 
 As ours: TLS 1.3, both sides show certificates of one CA, the gateway accepts one server name, the
-sidecar one caller for some paths, and x-forwarded-client-cert tells the app who called.
+sidecar one caller for some paths, and x-forwarded-client-cert tells the app who called. `metrics`:
+with labelled request metrics at both; else with Envoy's own statistics alone.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from tulle.load.envoy import TYPES, Value, bootstrap, cluster, connections, listener
+from tulle.load.envoy_metrics import request_metrics
 from tulle.load.scenarios import PREFIXES
 
 
@@ -20,15 +22,34 @@ class Party:
     key: Path
 
 
-def gateway(port: int, sidecar: int, collector: int, own: Party, peer: str, roots: Path) -> str:
+def gateway(
+    port: int,
+    sidecar: int,
+    collector: int,
+    own: Party,
+    peer: str,
+    roots: Path,
+    metrics: bool = True,
+) -> str:
     """The Envoy that wrk talks to; it talks to the one on port `sidecar` as `own`."""
     context = "extensions.transport_sockets.tls.v3.UpstreamTlsContext"
     tls = _tls(context, {"common_tls_context": _common(own, peer, roots)})
     backend = cluster("backend", sidecar) | {"transport_socket": tls}
-    return bootstrap(listener(port, connections([])), backend, collector)
+    manager = connections([])
+    if metrics:
+        manager["access_log"] = [request_metrics("source", "%UPSTREAM_PEER_URI_SAN%")]
+    return bootstrap(listener(port, manager), backend, collector)
 
 
-def sidecar(port: int, app: int, collector: int, own: Party, caller: str, roots: Path) -> str:
+def sidecar(
+    port: int,
+    app: int,
+    collector: int,
+    own: Party,
+    caller: str,
+    roots: Path,
+    metrics: bool = True,
+) -> str:
     """The Envoy in front of the app; lets `caller` in, for GETs of the first prefix."""
     context = "extensions.transport_sockets.tls.v3.DownstreamTlsContext"
     common = _common(own, "", roots)
@@ -37,6 +58,8 @@ def sidecar(port: int, app: int, collector: int, own: Party, caller: str, roots:
         "forward_client_cert_details": "SANITIZE_SET",
         "set_current_client_cert_details": {"subject": True, "uri": True},
     }
+    if metrics:
+        manager["access_log"] = [request_metrics("destination", "%DOWNSTREAM_PEER_URI_SAN%")]
     return bootstrap(listener(port, manager, tls), cluster("backend", app), collector)
 
 

@@ -29,7 +29,7 @@ from tulle.load.contestants import (
     running,
 )
 from tulle.load.envoy_pair import Party
-from tulle.load.rows import UNCOUNTED
+from tulle.load.rows import OWN_STATS, UNCOUNTED
 from tulle.load.scenarios import PREFIXES
 
 SERVICE = "backend"
@@ -63,25 +63,36 @@ def _tulle_uncounted(folder: Path, backend: int) -> AbstractAsyncContextManager[
     return _tulle(folder, backend, UNCOUNTED, WITHOUT_TELEMETRY)
 
 
-@asynccontextmanager
-async def _envoy(folder: Path, backend: int) -> AsyncIterator[Contestant]:
-    front, behind = free_port(), free_port()
-    roots, gateway, sidecar = _parties(folder)
-    files = folder / "envoy-gateway.yaml", folder / "envoy-sidecar.yaml"
-    files[0].write_text(
-        envoy_pair.gateway(front, behind, free_port(), gateway, sidecar.spiffe_id, roots)
-    )
-    files[1].write_text(
-        envoy_pair.sidecar(behind, backend, free_port(), sidecar, gateway.spiffe_id, roots)
-    )
-    async with (
-        running("envoy-sidecar", envoy_command(files[1]), None, folder) as second,
-        running("envoy-gateway", envoy_command(files[0]), front, folder, PATH) as first,
-    ):
-        yield Contestant("envoy", front, (first, second))
+def _envoy(name: str, metrics: bool) -> Start:
+    @asynccontextmanager
+    async def start(home: Path, backend: int) -> AsyncIterator[Contestant]:
+        front, behind = free_port(), free_port()
+        folder = home / name
+        folder.mkdir()
+        roots, gateway, sidecar = _parties(folder)
+        peer, caller = sidecar.spiffe_id, gateway.spiffe_id
+        files = home / f"{name}-gateway.yaml", home / f"{name}-sidecar.yaml"
+        files[0].write_text(
+            envoy_pair.gateway(front, behind, free_port(), gateway, peer, roots, metrics)
+        )
+        files[1].write_text(
+            envoy_pair.sidecar(behind, backend, free_port(), sidecar, caller, roots, metrics)
+        )
+        async with (
+            running(f"{name}-sidecar", envoy_command(files[1]), None, home) as second,
+            running(f"{name}-gateway", envoy_command(files[0]), front, home, PATH) as first,
+        ):
+            yield Contestant(name, front, (first, second))
+
+    return start
 
 
-PAIRS: Mapping[str, Start] = {OURS: _tulle, "envoy": _envoy, UNCOUNTED: _tulle_uncounted}
+PAIRS: Mapping[str, Start] = {
+    OURS: _tulle,
+    "envoy": _envoy("envoy", metrics=True),
+    OWN_STATS: _envoy(OWN_STATS, metrics=False),
+    UNCOUNTED: _tulle_uncounted,
+}
 
 
 def _parties(folder: Path) -> tuple[Path, Party, Party]:

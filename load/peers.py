@@ -25,6 +25,7 @@ from tulle.load import contestants, machine, wrk
 from tulle.load.contestants import ALL, OURS, PEERS, Contestant, NotReady
 from tulle.load.pair import PAIRS
 from tulle.load.rows import (
+    OWN_STATS,
     PROMISED,
     TARGET,
     UNCOUNTED,
@@ -38,6 +39,7 @@ from tulle.load.rows import (
 from tulle.load.scenarios import SCENARIOS, Scenario
 
 RESULTS = Path(__file__).parent / "results"
+KNOWN = (*PEERS, OWN_STATS)
 ROUNDS = 2
 WARM_UP_SECONDS = 1
 APT = "sudo apt-get install --no-install-recommends"
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the target is missed; 2 something lacks.
     """
     options = parse(arguments)
-    programs = [peer for peer in options.peers if peer != UNCOUNTED]
+    programs = [peer for peer in options.peers if peer in PEERS and peer != UNCOUNTED]
     if lacking := contestants.missing([*NEEDED, *programs]):
         print(_install(lacking), file=sys.stderr)
         return 2
@@ -86,8 +88,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers",
         type=_peers,
-        default=["envoy", "nginx"],
-        help=f"of {', '.join(PEERS)}; default: envoy,nginx",
+        default=["envoy", "nginx", OWN_STATS],
+        help=f"of {', '.join(KNOWN)}; default: envoy,nginx,{OWN_STATS}",
     )
     parser.add_argument("--seconds", type=_seconds, default=6, help="of each run; default: 6")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: in load/results")
@@ -166,6 +168,8 @@ def show(rows: Sequence[Row], file: Path) -> None:
             target = f"; the target of at most {TARGET} is {verdict}"
             told = target if name in PROMISED else ""
             console.print(f"{name}: {share:.2f} x Envoy's CPU per request{told}")
+        if (share := share_of_envoy(rows, name, OWN_STATS)) is not None:
+            console.print(f"{name}: {share:.2f} x Envoy's without labelled request metrics")
     for one in telemetry(rows):
         figures = f"{one.on_us} µs on, {one.off_us} µs off"
         console.print(f"{one.scenario}: telemetry costs {one.costs_us} µs per request ({figures})")
@@ -174,8 +178,8 @@ def show(rows: Sequence[Row], file: Path) -> None:
 
 def _peers(text: str) -> list[str]:
     names = [name for name in text.split(",") if name]
-    if unknown := sorted(set(names) - set(PEERS)):
-        known = ", ".join(PEERS)
+    if unknown := sorted(set(names) - set(KNOWN)):
+        known = ", ".join(KNOWN)
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {known}")
     return list(dict.fromkeys(names))
 

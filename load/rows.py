@@ -9,6 +9,7 @@ from tulle.load.wrk import Sample
 TARGET = 0.6  # our CPU per request, as a share of Envoy's
 PROMISED = ("http1", "http1-mtls-pair")  # the scenarios that the target is promised for
 
+OWN_STATS = "envoy-own-stats"  # a pair of Envoys without labelled request metrics
 UNCOUNTED = "telemetry-off"  # the contestant that is ours, with telemetry off
 
 
@@ -50,12 +51,12 @@ def row(scenario: str, peer: str, rounds: Sequence[Round]) -> Row:
     )
 
 
-def share_of_envoy(rows: Iterable[Row], scenario: str) -> float | None:
+def share_of_envoy(rows: Iterable[Row], scenario: str, envoy: str = "envoy") -> float | None:
     """Our CPU per request as a share of Envoy's; None when one of the two was not measured."""
     cpu = {found.peer: found.cpu_us_per_request for found in rows if found.scenario == scenario}
-    if "tulle" not in cpu or not cpu.get("envoy"):
+    if "tulle" not in cpu or not cpu.get(envoy):
         return None
-    return cpu["tulle"] / cpu["envoy"]
+    return cpu["tulle"] / cpu[envoy]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,27 @@ CHECKS = {  # all of them, by step, in the order in which they end
         "no request failed",
         "no connection is refused",
     ],
+    4: [
+        "ratings 7 s late for jason, reviews cut at 3 s",
+        "ratings aborted for half of jason's",
+        "tulle delete virtualservice ratings",
+        "nobody else's page is touched",
+    ],
+    5: [
+        "without a policy, plain to details",
+        "PERMISSIVE: plain to details",
+        "a rule for productpage's identity: plain to details",
+        "the same rule, productpage over mTLS",
+        "STRICT again: plain to details",
+        "no request failed",
+    ],
+    6: [
+        "before, another identity",
+        "only productpage may: another identity",
+        "only productpage may: productpage",
+        "tulle delete: another identity",
+        "no request failed",
+    ],
 }
 
 

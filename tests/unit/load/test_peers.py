@@ -14,7 +14,7 @@ ROWS = [Row("http1", "tulle", 60.0, 9000.0, 2.0, 4.0, 0), Row("http1", "envoy", 
 def test_defaults_are_all_scenarios_and_the_usual_peers() -> None:
     options = peers.parse([])
     assert options.scenario == ["http1", "http1-mtls-pair"]
-    assert (options.peers, options.seconds) == (["envoy", "nginx"], 6)
+    assert (options.peers, options.seconds) == (["envoy", "nginx", "envoy-own-stats"], 6)
     assert options.json is None
 
 
