@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 
-from tests.support.mesh import Mesh, is_loopback, until
+from tests.support.mesh import Mesh, until
+from tests.support.processes import is_loopback
 
 pytestmark = pytest.mark.timeout(240)
 

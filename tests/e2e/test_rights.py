@@ -1,5 +1,7 @@
 """Rights in a whole mesh, through the commands that a user has: runners, credentials, clients."""
 
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.support.gateway_certificates import certificate_pem, key_pem, make_key
 from tests.support.mesh import Mesh
+from tests.support.mesh_client import mesh_client
 from tulle.bus.credentials import Credentials
 
 pytestmark = pytest.mark.timeout(180)
@@ -19,7 +22,9 @@ def test_a_runner_starts_its_account_and_no_other(mesh: Mesh, tmp_path: Path) ->
     its_own = ("--creds", str(file), "--service-account", "guest")
     assert mesh.tulle("run", "visitor", *its_own, "--", "true").returncode == 0
 
+    began = time.monotonic()
     other = mesh.tulle("run", "visitor", "--creds", str(file), "--", "true")
+    assert time.monotonic() - began < 10  # refused, not waited for
     assert other.returncode == 125
     assert "runner-ci may not start service account default/visitor" in other.stderr
 
@@ -45,3 +50,13 @@ def test_each_proxy_has_a_user_of_its_own(mesh: Mesh) -> None:
     path = mesh.home / "default" / "proxies" / gateway / "nats.json"
     assert Credentials.read(path).user == f"proxy-{gateway}"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_is_not_let_into_a_sidecar(mesh: Mesh) -> None:
+    other_user = (sys.executable, "-m", "tests.support.other_user")
+    with mesh_client(mesh, "guarded") as client:
+        address, port = client.address
+        for uid, answer in ((os.getuid(), "407"), (65_534, "closed")):
+            done = mesh.plain(*other_user, str(uid), address, str(port))
+            assert done.stdout.strip() == answer, done

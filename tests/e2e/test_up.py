@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.homes import short_home
-from tests.support.mesh import ECHO, Commands, processes_of, until
+from tests.support.mesh import ECHO, Commands, until
+from tests.support.processes import processes_of
 from tulle.actors.supervisor.leases import EXPIRY_SECONDS
 from tulle.deploy.home import Home
 

@@ -12,29 +12,28 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from tests.support.homes import short_home
+from tests.support.processes import listening_of, processes_of
 from tulle.bus.messages import ProxyReport, ServicesAnswer, StatusAnswer, Workload
 from tulle.deploy.home import Home, MeshFile
 
 TULLE = (sys.executable, "-m", "tulle.deploy.cli")
 ECHO = Path(__file__).with_name("echo_app.py")
+FREE_PORTS = ("--ingress-port", "0", "--ingress-tls-port", "0", "--http-port", "0")
 UP_SECONDS = 90.0
 READY_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 END_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-# Of 127.0.0.0/8, as such or mapped to IPv6; each word with its bytes turned round.
-_LOOPBACK = re.compile(r"(0{16}FFFF0000)?.{6}7F:.{4}")
 
 
 @dataclass
@@ -74,6 +73,12 @@ class Reply:
         value = json.loads(self.body)
         assert isinstance(value, dict)
         return value
+
+
+def reply_of(answer: http.client.HTTPResponse) -> Reply:
+    """An answer, read to its end."""
+    fields = {name.lower(): value for name, value in answer.getheaders()}
+    return Reply(answer.status, fields, answer.read())
 
 
 @dataclass
@@ -135,8 +140,9 @@ class Commands:
 
 @dataclass
 class Mesh(Commands):
-    """One mesh on free ports, in a TULLE_HOME of its own."""
+    """One mesh on free ports, in a TULLE_HOME of its own; `options` are further ones of `up`."""
 
+    options: Sequence[str] = ()
     file: MeshFile = field(init=False)
     up: Running = field(init=False)
     apps: list[Running] = field(default_factory=list)
@@ -144,7 +150,7 @@ class Mesh(Commands):
 
     def __enter__(self) -> Self:
         self.home = self._stack.enter_context(short_home())
-        self.up = self.start("up", "up", "--ingress-port", "0", "--http-port", "0")
+        self.up = self.start("up", "up", *FREE_PORTS, *self.options)
         self._stack.callback(self._end)
         layout = Home(self.home / "default")
         try:
@@ -214,18 +220,26 @@ class Mesh(Commands):
         connection = http.client.HTTPConnection(address, int(port), timeout=15)
         try:
             connection.request("GET", path, headers={"host": host, **(headers or {})})
-            answer = connection.getresponse()
-            fields = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, fields, answer.read())
+            return reply_of(connection.getresponse())
         finally:
             connection.close()
 
     # What is beneath
 
+    def inbound(self, service: str, port: int = 9080) -> tuple[str, int]:
+        """Where the first workload of a service is reached by its peers."""
+        workload = self.workloads(service)[0]
+        return workload.address, workload.ports[port]
+
+    def metrics(self) -> str:
+        """What `/metrics` says."""
+        done = self.plain("curl", "-sS", f"{self.file.http}/metrics")
+        assert done.returncode == 0, done
+        return done.stdout
+
     def listening(self) -> list[str]:
         """Addresses of listening TCP sockets of all our processes, as /proc has them."""
-        inodes = {inode for pid in processes_of(self.home) for inode in _sockets_of(pid)}
-        return [address for inode, address in _listening() if inode in inodes]
+        return listening_of(processes_of(self.home))
 
     def _check_up(self) -> None:
         _check(self.up)
@@ -253,45 +267,6 @@ def until(
         check()
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
         time.sleep(_POLL_SECONDS)
-
-
-def processes_of(home: Path) -> dict[int, str]:
-    """Command lines by pid of what has `home` in its environment or arguments."""
-    found = dict(_processes())
-    return {pid: line for pid, (line, all_of_it) in found.items() if str(home) in all_of_it}
-
-
-def _processes() -> Iterator[tuple[int, tuple[str, str]]]:
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (folder / "environ").read_bytes().decode(errors="replace")
-            yield int(folder.name), (line, line + environment)
-
-
-def _sockets_of(pid: int) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                name = os.readlink(descriptor)
-                if name.startswith("socket:["):
-                    yield name[len("socket:[") : -1]
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address, as `Mesh.listening` gives it, is of 127.0.0.0/8."""
-    return _LOOPBACK.fullmatch(address) is not None
-
-
-def _listening() -> Iterator[tuple[str, str]]:
-    """(inode, address:port in hexadecimal, as /proc has it) of listening sockets."""
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
-            if state == "0A":
-                yield inode, local
 
 
 def _check(running: Running) -> None:
