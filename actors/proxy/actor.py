@@ -202,6 +202,8 @@ class ProxyActor:
         self._follower.tell(HostWanted(host))
 
     def _on_gateway(self, config: GatewayConfig) -> None:
+        if self._plane.problems != self._said:
+            self._report()  # so that the ack of this config does not tell the problems of the last
         self._wanted_doors |= {f"gateway:{listener.port}" for listener in config.listeners}
         if self._ready.is_set() and not self._doors.are_open(self._wanted_doors):
             self._open_doors()
