@@ -4,12 +4,10 @@ So a feature that no policy asks for costs a request nothing. Counterpart: edge.
 connections, and binds them anew when config changes.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tulle.actors.proxy.exchange import Exchange
-from tulle.actors.proxy.stats import Recorder
 from tulle.policies.decide.authorize import Denial, RequestAuthorizer
 from tulle.policies.decide.paths import settled
 from tulle.policies.reasons import MISDIRECTED_REQUEST, RBAC_DENIED, Reason
@@ -29,7 +27,17 @@ class Bound:
     is the one that its TLS ended at, and the only one whose hosts it may ask for.
     """
 
-    __slots__ = ("authorize", "barred", "edge", "leaves", "names", "server")
+    __slots__ = (
+        "authorize",
+        "barred",
+        "edge",
+        "leaves",
+        "names",
+        "port",
+        "server",
+        "uniform",
+        "unrouted",
+    )
 
     def __init__(
         self,
@@ -39,6 +47,7 @@ class Bound:
         barred: bool = False,
     ) -> None:
         self.edge = edge
+        self.port, self.uniform, self.unrouted = edge.port, edge.uniform, edge.unrouted
         self.authorize = authorize
         self.leaves = leaves
         self.barred = barred
@@ -49,21 +58,6 @@ class Bound:
     def draining(self) -> bool:
         """Whether this answer is the last."""
         return self.leaves or self.barred or self.edge.draining
-
-    @property
-    def unrouted(self) -> Recorder:
-        """The edge's."""
-        return self.edge.unrouted
-
-    @property
-    def port(self) -> int:
-        """The edge's."""
-        return self.edge.port
-
-    @property
-    def uniform(self) -> Callable[[], float]:
-        """The edge's."""
-        return self.edge.uniform
 
     def greet(self, client: "ClientConnection") -> bool:
         """As the edge."""

@@ -19,6 +19,10 @@ from tulle.policies.decide.paths import normalised
 from tulle.policies.decide.rules import Caller, Rule, compile_rule
 from tulle.policies.decide.sentences import denied_by, not_allowed
 
+REMEMBERED = 16
+REMEMBERED_BYTES = 512
+"""Requests whose decision a connection remembers, and how long they may be."""
+
 __all__ = ["Authorizer", "Caller", "Denial", "RequestAuthorizer", "compile_authorizer"]
 
 
@@ -53,17 +57,17 @@ class Authorizer:
         ValueError: a policy asks for the caller's address, and it is no IP address.
         """
         denies: list[tuple[RequestTest, Denial]] = []
-        reads_path = False
+        asked: list[Rule] = []
         for source, written, rule in self.deny:
             test = rule.bind(caller)
             if test is False:
                 continue
             denial = Denial(source, rule.name, denied_by(caller, source, written))
             if test is True:
-                return _decision(denies, [], denial, reads_path)
+                return _decision(denies, [], denial, asked)
             denies.append((test, denial))
-            reads_path |= rule.reads_path
-        return self._allowed(caller, denies, reads_path)
+            asked.append(rule)
+        return self._allowed(caller, denies, asked)
 
     def for_tcp(self, caller: Caller) -> Denial | None:
         """Whether a TCP connection is denied, where there are no requests. None: it is allowed.
@@ -81,18 +85,18 @@ class Authorizer:
         return Denial("", "", not_allowed(caller, self.allow))
 
     def _allowed(
-        self, caller: Caller, denies: list[tuple[RequestTest, Denial]], reads_path: bool
+        self, caller: Caller, denies: list[tuple[RequestTest, Denial]], asked: list[Rule]
     ) -> RequestAuthorizer | None:
         allows: list[RequestTest] = []
         for rule in self.allow_rules:
             test = rule.bind(caller)
             if test is True:
-                return _decision(denies, [], None, reads_path)
+                return _decision(denies, [], None, asked)
             if test is not False:
                 allows.append(test)
-                reads_path |= rule.reads_path
+                asked.append(rule)
         otherwise = Denial("", "", not_allowed(caller, self.allow)) if self.allow else None
-        return _decision(denies, allows, otherwise, reads_path)
+        return _decision(denies, allows, otherwise, asked)
 
 
 def compile_authorizer(
@@ -123,15 +127,43 @@ def _decision(
     denies: list[tuple[RequestTest, Denial]],
     allows: list[RequestTest],
     otherwise: Denial | None,
-    reads_path: bool,
+    asked: Sequence[Rule],
 ) -> RequestAuthorizer | None:
-    """The first of `denies` that holds; else None when one of `allows` does; else `otherwise`."""
+    """The first of `denies` that holds; else None when one of `allows` does; else `otherwise`.
+
+    `asked`: the rules whose tests these are.
+    """
     if not denies and otherwise is None:
         return None
     decide = _closure(denies, allows, otherwise)
-    if not reads_path:
-        return decide
-    return lambda method, path, authority, h: decide(method, normalised(path), authority, h)
+    if any(rule.reads_path for rule in asked):
+        decide = _normalising(decide)
+    return decide if any(rule.reads_headers for rule in asked) else _remembering(decide)
+
+
+def _normalising(decide: RequestAuthorizer) -> RequestAuthorizer:
+    return lambda method, path, authority, headers: decide(
+        method, normalised(path), authority, headers
+    )
+
+
+def _remembering(decide: RequestAuthorizer) -> RequestAuthorizer:
+    """The same, which decides once about what a connection asks again: most ask the same few."""
+    known: dict[tuple[bytes, bytes, bytes], Denial | None] = {}
+
+    def ask(method: bytes, path: bytes, authority: bytes, headers: Headers) -> Denial | None:
+        key = (method, path, authority)
+        try:
+            return known[key]
+        except KeyError:
+            denial = decide(method, path, authority, headers)
+            if len(known) >= REMEMBERED:
+                known.clear()
+            if len(path) + len(authority) <= REMEMBERED_BYTES:
+                known[key] = denial
+            return denial
+
+    return ask
 
 
 def _closure(

@@ -62,6 +62,11 @@ class Rule:
         return _all_of(left) if left else True
 
     @property
+    def reads_headers(self) -> bool:
+        """Whether it looks at more than method, path and authority."""
+        return bool(self.request_conditions)
+
+    @property
     def asks_requests(self) -> bool:
         """Whether anything in it is about a request."""
         return bool(self.request_conditions) or any(left for _, left in self.operations)

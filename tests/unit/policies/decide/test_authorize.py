@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support import authorization_oracle as oracle
 from tests.support.authorization_oracle import PLAIN, ROOT, A, B, Request
@@ -15,7 +16,14 @@ from tulle.policies.config import (
     OperationMatch,
     SourceMatch,
 )
-from tulle.policies.decide.authorize import Authorizer, Caller, Denial, compile_authorizer
+from tulle.policies.decide.authorize import (
+    REMEMBERED,
+    REMEMBERED_BYTES,
+    Authorizer,
+    Caller,
+    Denial,
+    compile_authorizer,
+)
 from tulle.policies.decide.rules import compile_rule
 
 LABELS = (("app", "a"),)
@@ -74,6 +82,30 @@ def test_what_is_allowed_is_what_a_naive_reading_allows(
             if written.name == denial.rule
         ]
         assert any(oracle.holds(written, caller, request) for written in named)
+
+
+@given(oracle.configs, oracle.callers, st.lists(oracle.requests, min_size=1, max_size=6))
+@settings(max_examples=60)
+def test_what_a_connection_asked_before_decides_nothing(
+    configs: list[InboundConfig], caller: Caller, requests: list[Request]
+) -> None:
+    made = compile_authorizer(configs, ROOT, "default", LABELS)
+    bound = None if made is None else made.bind(caller)
+    for request in [*requests, *reversed(requests)]:
+        fresh = None if made is None else ask(made, caller, request)
+        assert (None if bound is None else bound(*request.arguments())) == fresh
+
+
+def test_a_connection_remembers_a_bounded_number_of_decisions() -> None:
+    paths = OperationMatch(paths=("/a*",))
+    bound = authorizer(allow(rule(operations=[paths]))).bind(A)
+    assert bound is not None
+    for _ in range(2):
+        for number in range(3 * REMEMBERED):
+            assert bound(b"GET", b"/a%d" % number, b"a", []) is None
+            assert bound(b"GET", b"/b%d" % number, b"a", []) is not None
+        long = b"/a" + b"x" * REMEMBERED_BYTES
+        assert bound(b"GET", long, b"a", []) is None
 
 
 def test_without_a_policy_that_selects_the_workload_there_is_no_authorizer() -> None:
