@@ -1,5 +1,7 @@
 """What travels on NATS, as pydantic models: requests, answers, records of the registry, events.
 
+What an operator keeps besides policies (credentials, runners) is in bus.keeping.
+
 Each message has `v`; unknown fields are ignored and a higher major is refused (bus.codec).
 Subjects and keys: bus.subjects.
 """
@@ -226,107 +228,6 @@ class DesiredWorkload(Message):
     namespace: str
     account: str
     request: StartRequest
-
-
-# -- credentials ----------------------------------------------------------------------------
-
-
-class CredentialRecord(Message):
-    """Credentials key `credential.<name>`: what a gateway ends TLS with; all PEM.
-
-    `ca`: of client certificates (MUTUAL). Never logged: it holds a private key.
-    """
-
-    name: str
-    certificate: str = Field(max_length=262_144, repr=False)
-    private_key: str = Field(max_length=65_536, repr=False)
-    ca: str = Field(default="", max_length=262_144, repr=False)
-
-
-# -- api.credential.* -----------------------------------------------------------------------
-
-
-class CredentialAddRequest(Request):
-    """api.credential.add: a certificate (the leaf first), its key, and the CA of clients; PEM."""
-
-    name: str
-    certificate: str = Field(max_length=262_144, repr=False)
-    private_key: str = Field(max_length=65_536, repr=False)
-    ca: str = Field(default="", max_length=262_144, repr=False)
-
-
-class CredentialDeleteRequest(Request):
-    """api.credential.delete."""
-
-    name: str
-
-
-class CredentialListRequest(Request):
-    """api.credential.list."""
-
-
-class CredentialReport(Message):
-    """A credential without its key. `hosts`: of the certificate; `not_after`: Unix seconds."""
-
-    name: str
-    hosts: list[str] = []
-    not_after: float
-    has_ca: bool = False
-
-
-class CredentialsAnswer(Answer):
-    """The answer of api.credential.list."""
-
-    credentials: list[CredentialReport] = []
-
-
-# -- api.runner.* ---------------------------------------------------------------------------
-
-
-class RunnerRecord(Message):
-    """Desired key `runner.<name>`: who may start `account` of `namespace`, and nothing else.
-
-    `user`: its public NATS key. `created`: Unix seconds.
-    """
-
-    name: str
-    namespace: str
-    account: str
-    user: str
-    created: float
-
-
-class RunnerAddRequest(Request):
-    """api.runner.add. `user`: the public key of a new user; who asks keeps its seed."""
-
-    name: str
-    namespace: str = "default"
-    account: str
-    user: str = Field(max_length=64)
-
-
-class RunnerAnswer(Answer):
-    """The answer of api.runner.add: with the seed, all that credentials are made of."""
-
-    url: str = ""
-    user: str = ""
-    jwt: str = ""
-
-
-class RunnerRemoveRequest(Request):
-    """api.runner.remove: the user is out at once."""
-
-    name: str
-
-
-class RunnerListRequest(Request):
-    """api.runner.list."""
-
-
-class RunnersAnswer(Answer):
-    """The answer of api.runner.list."""
-
-    runners: list[RunnerRecord] = []
 
 
 # -- api.mesh.* -----------------------------------------------------------------------------

@@ -6,7 +6,8 @@ Events come from the shell, `actor.py`; effects go back to it from `machine.py` 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from tulle.bus.messages import CredentialRecord, Heartbeat, ProxyStatus, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
 

@@ -22,7 +22,8 @@ from tulle.actors.proxy.events import (
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.subscriptions import Subscriptions
-from tulle.bus.messages import CredentialRecord, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import ServiceRecord
 from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
 
 

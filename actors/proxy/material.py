@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tulle.bus.messages import CredentialRecord
+from tulle.bus.keeping import CredentialRecord
 
 PEM_BYTES: Final = 1_048_576  # of one file
 

@@ -9,7 +9,8 @@ from tulle.actors.proxy.events import Installable, Ref
 from tulle.actors.proxy.spec import ProxySpec
 from tulle.bus import codec, keys
 from tulle.bus.errors import Undecodable
-from tulle.bus.messages import CredentialRecord, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies import config as configs
 from tulle.policies.config import GatewayConfig, OutboundConfig

@@ -33,7 +33,8 @@ from tulle.actors.proxy.stats import Stats
 from tulle.actors.proxy.trace import Tracer
 from tulle.actors.proxy.tunnel import Tunnels
 from tulle.actors.proxy.wheel import Wheel
-from tulle.bus.messages import CredentialRecord, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import ServiceRecord
 from tulle.policies.config import (
     GatewayConfig,
     HostsConfig,

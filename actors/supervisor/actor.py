@@ -28,17 +28,19 @@ from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
 from tulle.bus.issuer import Issuer
 from tulle.bus.jetstream import existing_store, open_store
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     CredentialAddRequest,
     CredentialDeleteRequest,
     CredentialListRequest,
-    Lease,
-    MeshRequest,
-    ProxyStatus,
     RunnerAddRequest,
     RunnerListRequest,
     RunnerRemoveRequest,
+)
+from tulle.bus.messages import (
+    Answer,
+    Lease,
+    MeshRequest,
+    ProxyStatus,
     ScaleRequest,
     ServicesAnswer,
     StartRequest,

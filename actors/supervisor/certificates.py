@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tulle.actors.supervisor.admission import problem
-from tulle.bus.messages import CredentialAddRequest, CredentialReport, ProblemRecord
+from tulle.bus.keeping import CredentialAddRequest, CredentialReport
+from tulle.bus.messages import ProblemRecord
 
 SOON: Final = timedelta(days=30)
 SMALLEST_RSA: Final = 2048  # OpenSSL refuses smaller ones when the gateway would use them

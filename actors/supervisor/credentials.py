@@ -11,14 +11,13 @@ from tulle.actors.supervisor import certificates
 from tulle.actors.supervisor.admission import problem
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.bus import keys
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     CredentialAddRequest,
     CredentialDeleteRequest,
     CredentialRecord,
     CredentialsAnswer,
-    ProblemRecord,
 )
+from tulle.bus.messages import Answer, ProblemRecord
 
 MOST: Final = 1000
 

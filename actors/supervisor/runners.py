@@ -12,15 +12,14 @@ from tulle.actors.supervisor.admission import name_problems, problem
 from tulle.actors.supervisor.ledger import Ledger
 from tulle.actors.supervisor.users import Users
 from tulle.bus import keys
-from tulle.bus.messages import (
-    Answer,
-    ProblemRecord,
+from tulle.bus.keeping import (
     RunnerAddRequest,
     RunnerAnswer,
     RunnerRecord,
     RunnerRemoveRequest,
     RunnersAnswer,
 )
+from tulle.bus.messages import Answer, ProblemRecord
 from tulle.bus.nkeys import Kind, is_public
 
 MOST: Final = 1000

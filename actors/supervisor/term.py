@@ -25,14 +25,13 @@ from tulle.actors.supervisor.workloads import Workloads
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError
+from tulle.bus.keeping import CredentialRecord, RunnerRecord
 from tulle.bus.messages import (
-    CredentialRecord,
     DesiredWorkload,
     Heartbeat,
     Lease,
     PoolRecord,
     ProxyStatus,
-    RunnerRecord,
     ServiceRecord,
 )
 from tulle.bus.store import Store

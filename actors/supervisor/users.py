@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tulle.actors.proxy.spec import ProxySpec
 from tulle.bus.issuer import Issuer, push, revoke
-from tulle.bus.messages import RunnerRecord
+from tulle.bus.keeping import RunnerRecord
 from tulle.bus.permissions import ProxyUser, RunnerUser, rights
 from tulle.bus.subjects import Subjects
 

@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     CredentialAddRequest,
     CredentialDeleteRequest,
     CredentialListRequest,
     CredentialReport,
     CredentialsAnswer,
 )
+from tulle.bus.messages import Answer
 from tulle.deploy import settings
 from tulle.deploy.api import AnswerT, new_id
 from tulle.deploy.cli import output

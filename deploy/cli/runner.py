@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     RunnerAddRequest,
     RunnerAnswer,
     RunnerListRequest,
@@ -19,6 +18,7 @@ from tulle.bus.messages import (
     RunnerRemoveRequest,
     RunnersAnswer,
 )
+from tulle.bus.messages import Answer
 from tulle.deploy import settings
 from tulle.deploy.api import AnswerT, new_id
 from tulle.deploy.cli import output

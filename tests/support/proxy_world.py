@@ -26,7 +26,8 @@ from tulle.actors.proxy.events import (
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.spec import ProxySpec
 from tulle.bus import codec, keys
-from tulle.bus.messages import CredentialRecord, Heartbeat, ProxyStatus, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import Heartbeat, ProxyStatus, ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies import config as configs
 from tulle.policies.config import (

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tulle.bus.messages import CredentialRecord
+from tulle.bus.keeping import CredentialRecord
 
 
 class WebCA:

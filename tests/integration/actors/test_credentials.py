@@ -19,16 +19,14 @@ from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
 from tulle.bus.errors import Forbidden
 from tulle.bus.events import parse_event
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     CredentialAddRequest,
     CredentialDeleteRequest,
     CredentialListRequest,
     CredentialRecord,
     CredentialsAnswer,
-    Heartbeat,
-    Request,
 )
+from tulle.bus.messages import Answer, Heartbeat, Request
 from tulle.bus.permissions import Role
 from tulle.bus.store import epoch
 from tulle.bus.subjects import Bucket

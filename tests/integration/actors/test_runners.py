@@ -19,17 +19,19 @@ from tulle.bus.connection import Connection, connect
 from tulle.bus.credentials import Credentials
 from tulle.bus.errors import ConnectFailed, Forbidden
 from tulle.bus.jetstream import existing_store
+from tulle.bus.keeping import (
+    RunnerAddRequest,
+    RunnerAnswer,
+    RunnerListRequest,
+    RunnerRemoveRequest,
+    RunnersAnswer,
+)
 from tulle.bus.messages import (
     Answer,
     GetRequest,
     Lease,
     MeshRequest,
     Request,
-    RunnerAddRequest,
-    RunnerAnswer,
-    RunnerListRequest,
-    RunnerRemoveRequest,
-    RunnersAnswer,
     ServicesAnswer,
     StartAnswer,
     StopRequest,

@@ -22,7 +22,8 @@ from tests.support.proxy_world import (
 )
 from tulle.actors.proxy.events import Changed, Heard, Ref, Reported
 from tulle.bus import keys
-from tulle.bus.messages import CredentialRecord, Heartbeat, ServiceRecord
+from tulle.bus.keeping import CredentialRecord
+from tulle.bus.messages import Heartbeat, ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies.config import InboundConfig, UpstreamTls
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from tests.support.gateway_certificates import certificate_pem, key_pem, make_key
 from tulle.actors.supervisor.certificates import credential_problems, report
-from tulle.bus.messages import CredentialAddRequest
+from tulle.bus.keeping import CredentialAddRequest
 
 NOW = 1_700_000_000.0
 KEY = make_key()

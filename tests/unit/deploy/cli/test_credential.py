@@ -7,14 +7,13 @@ from typer.testing import CliRunner, Result
 
 from tests.support.api import FakeMesh
 from tulle.bus import codec
-from tulle.bus.messages import (
-    Answer,
+from tulle.bus.keeping import (
     CredentialAddRequest,
     CredentialDeleteRequest,
     CredentialReport,
     CredentialsAnswer,
-    ProblemRecord,
 )
+from tulle.bus.messages import Answer, ProblemRecord
 from tulle.deploy import cli
 from tulle.deploy.cli.options import World
 

@@ -10,15 +10,14 @@ from tests.support.api import FakeMesh
 from tulle.bus import codec, jwt, nkeys
 from tulle.bus.credentials import Credentials
 from tulle.bus.errors import Forbidden
-from tulle.bus.messages import (
-    Answer,
-    ProblemRecord,
+from tulle.bus.keeping import (
     RunnerAddRequest,
     RunnerAnswer,
     RunnerRecord,
     RunnerRemoveRequest,
     RunnersAnswer,
 )
+from tulle.bus.messages import Answer, ProblemRecord
 from tulle.bus.subscription import Message
 from tulle.deploy import cli
 from tulle.deploy.cli.options import World
