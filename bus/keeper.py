@@ -12,7 +12,7 @@ from typing import Final
 
 from tulle.bus.credentials import Credentials
 from tulle.bus.errors import ConnectFailed, Forbidden, NotConnected
-from tulle.bus.link import Link
+from tulle.bus.link import UNENCRYPTED, UNVERIFIED, Link
 from tulle.bus.subscription import Interest
 from tulle.bus.tasks import end_task
 
@@ -93,6 +93,8 @@ class Keeper:
                 if "authorization" in error.reason.lower():
                     why = f"user {self._credentials.user!r} was refused"
                     raise ConnectFailed(self.url, why) from None
+                if error.reason.startswith((UNENCRYPTED, UNVERIFIED)):
+                    raise  # no later attempt would be better
                 if now() >= deadline:
                     why = f"{error.reason} (tried for {first_timeout:.1f} s)"
                     raise ConnectFailed(self.url, why) from None
