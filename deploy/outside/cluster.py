@@ -15,6 +15,7 @@ import ray._private.state
 from ray.exceptions import RayError
 
 from tulle.actors import spawn
+from tulle.deploy.outside import head_away
 from tulle.deploy.outside.agent import AgentSpec, NodeAgent
 from tulle.deploy.outside.standing import Standing
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 3.0
 AGENT_SECONDS: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
-HEAD_AWAY: Final = "gcs_rpc_server_reconnect_timeout_s"
-HEAD_AWAY_DEFAULT: Final = 60
 
 _LOG = logging.getLogger("tulle.host")
 
@@ -105,8 +104,8 @@ class Agents:
     def head_away(self) -> str:
         """How long actors here outlive Ray's head, in seconds; empty: as by default."""
         for agent in self._here.values():
-            said = _answer(agent.variable.remote(f"RAY_{HEAD_AWAY}"))
-            return str(said or _system_config().get(HEAD_AWAY, ""))
+            said = _answer(agent.variable.remote(f"RAY_{head_away.SETTING}"))
+            return str(_system_config().get(head_away.SETTING, "") or said)
         return ""
 
     def _begin(self, node: str) -> None:
@@ -135,16 +134,6 @@ class Agents:
         _LOG.info("a node of Ray does not share %s: node=%s", self._home, node)
         ray.kill(agent, no_restart=True)
         self._elsewhere.add(node)
-
-
-def warning(head_away: str) -> str:
-    """What the user should know of how long the cluster's actors outlive its head; or nothing."""
-    if head_away and head_away != str(HEAD_AWAY_DEFAULT):
-        return ""
-    return (
-        f"warning: proxies end about {HEAD_AWAY_DEFAULT} s after Ray's head does: start Ray with "
-        f"RAY_{HEAD_AWAY}=86400 in the environment of each node, and they serve on"
-    )
 
 
 def missing(mesh: str, names: list[str]) -> list[str]:

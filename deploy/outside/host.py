@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 from tulle.deploy import local, logs, settings
 from tulle.deploy.errors import Failure
 from tulle.deploy.home import Home
-from tulle.deploy.outside import cluster, standing
+from tulle.deploy.outside import cluster, head_away, standing
 
 LOOK_SECONDS: Final = 2.0
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         agents = cluster.Agents(of.mesh, of.mesh_home, stands)
         agents.settle()
         say("ray-ready")
-        if warning := cluster.warning(agents.head_away()):
+        if warning := head_away.warning(agents.head_away()):
             say(warning)
         if local.spawn_control(of, ended):
             say("actors-ready")

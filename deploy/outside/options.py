@@ -75,11 +75,10 @@ def _nats(text: str) -> str:
     if url.scheme not in ("tls", "nats") or more:
         raise Usage(f"--nats {text!r}: one URL is needed, as in {EXAMPLE}")
     host = url.hostname or ""
+    place = f"{_bracketed(host)}:{port or NATS_PORT}"
     if url.scheme == "nats" and not _is_loopback(host):
-        raise Usage(
-            f"--nats {text!r}: outside of this machine NATS needs TLS, as in tls://{host}:{port}"
-        )
-    return f"{url.scheme}://{_bracketed(host)}:{port or NATS_PORT}"
+        raise Usage(f"--nats {text!r}: outside of this machine it needs TLS, as in tls://{place}")
+    return f"{url.scheme}://{place}"
 
 
 def _ray(text: str) -> str:

@@ -82,7 +82,7 @@ def test_the_whole_life_of_a_mesh_on_what_others_run(outside: OutsideMesh) -> No
     assert mesh.actors() == actors, "found, not started again"
     assert [w.state for name in ("one", "two") for w in mesh.workloads(name)] == ["ready"] * 2
     mesh.apply(GATEWAY.replace("host: one", "host: two"))
-    assert json.loads(_served(mesh).body)["service"] == "two"
+    assert json.loads(_served(mesh).body)["name"] == "two"
     assert "istio_requests_total{" in mesh.metrics()
 
     # What was started elsewhere is not taken for another mesh, or left behind.

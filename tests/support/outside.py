@@ -5,6 +5,7 @@ raylets, started apart. All of it on loopback, below one folder, and gone afterw
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -134,8 +135,9 @@ class OutsideMesh(Mesh):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
     def actors(self) -> set[int]:
-        """Pids of all actors' processes of the mesh: those that Ray has given something to do."""
-        return {pid for pid, line in processes_of(self.home).items() if line.startswith("ray::")}
+        """Pids of all actors' processes of the mesh."""
+        lines = processes_of(self.home).items()
+        return {pid for pid, line in lines if re.match(r"ray::(\w+Actor|NodeAgent)\b", line)}
 
     def _start_nats(self) -> None:
         folder = self.home / "n"
@@ -190,6 +192,8 @@ class OutsideMesh(Mesh):
             self.tulle("down")
 
     def _nothing_left(self) -> None:
+        with contextlib.suppress(AssertionError):  # Ray's agents follow their raylet
+            until(lambda: not processes_of(self.home), 15)
         left = processes_of(self.home)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
