@@ -136,10 +136,13 @@ class Agents:
         self._elsewhere.add(node)
 
 
-def missing(mesh: str, names: list[str]) -> list[str]:
-    """Which of these actors of the mesh are no more. Raises `RayError`."""
+def look(mesh: str, node: str, names: list[str]) -> None:
+    """Raises `Unusable` when `node`, which this driver is on, or actors of these names are gone."""
+    if node not in alive_nodes():
+        raise Unusable("the node of Ray that this mesh is pinned to is gone")
     there = set(spawn.names_in(mesh))
-    return [name for name in names if name not in there]
+    if gone := [name for name in names if name not in there]:
+        raise Unusable(f"{' and '.join(gone)} ended for good")
 
 
 def _answer(asked: "ObjectRef[Any]") -> Any:

@@ -6,7 +6,7 @@ that the watcher starts it again. Its own end leaves all actors where they are.
 """
 
 import logging
-import sys
+import os
 from typing import Final
 
 from ray.exceptions import RayError
@@ -40,17 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
             say("actors-ready")
         while not ended.wait(LOOK_SECONDS):
             agents.settle()
-            if gone := cluster.missing(of.mesh, local.control_names(of)):
-                say(f"{' and '.join(gone)} ended for good", error=True)
-                return 1
+            cluster.look(of.mesh, of.node, local.control_names(of))
     except (cluster.Unusable, Failure, RayError, TimeoutError) as error:
         _LOG.error("%s", error)
         say(str(error), error=True)
         return 1
-    finally:
-        cluster.leave()
+    cluster.leave()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status:  # what Ray would do at the exit may wait for what is gone
+        logging.shutdown()
+        os._exit(status)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tulle.deploy import detached
+from tulle.deploy import detached, home
 from tulle.deploy.errors import Failure
 from tulle.deploy.home import Home
 from tulle.deploy.outside import head_away, standing
@@ -17,9 +17,9 @@ OUTSIDE = Outside(nats="tls://n:1", ray="r:2")
 
 @pytest.fixture
 def where(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "m")
-    home.make()
-    return home
+    made = Home(tmp_path / "m")
+    made.make()
+    return made
 
 
 def test_what_stands_is_written_once_and_found_again(where: Home) -> None:
@@ -61,3 +61,26 @@ def test_who_left_rays_time_out_at_its_default_is_warned() -> None:
     assert head_away.warning("86400") == ""
     for said in ("", "60"):
         assert "RAY_gcs_rpc_server_reconnect_timeout_s=86400" in head_away.warning(said)
+
+
+def test_down_ends_what_stands_with_and_without_an_up(
+    where: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = Settings(home=where.root.parent, mesh="m")
+    done: list[str] = []
+
+    def stop_up(_: Home) -> str:
+        done.append("up")
+        return "ended"
+
+    def end(_: Home, mesh: str) -> str:
+        done.append(f"actors of {mesh}")
+        return "ended 9 actors"
+
+    monkeypatch.setattr(detached, "_stop_up", stop_up)
+    monkeypatch.setattr(standing, "end", end)
+    standing.begin(where, OUTSIDE.ray, OUTSIDE.nats)
+    with home.lock(where):
+        assert detached.stop(of) == "ended: ended 9 actors"
+    assert done == ["up", "actors of m"]  # in this order: `up` would start them again
+    assert detached.stop(of) == "ended 9 actors"
