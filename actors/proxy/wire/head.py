@@ -58,8 +58,8 @@ class HeadReader(ABC, Generic[Parser]):
         return bool(self._head or self._blank)
 
     @abstractmethod
-    def _recall(self, lines: list[bytes]) -> bool:
-        """Takes a head by its lines, the first one apart; False: a parser has to read it all."""
+    def _recall(self, head: bytes) -> bool:
+        """Takes a head by what is known of it; False: a parser has to read it all."""
 
     @abstractmethod
     def _is_aside(self, name: bytes) -> bool:
@@ -76,7 +76,7 @@ class HeadReader(ABC, Generic[Parser]):
         """
         if not self._head:
             head, end, rest = data.partition(_END)
-            if end and self._recall(head.split(_LINE)):
+            if end and self._recall(head):
                 self._blank = 0
                 return rest
         return self._parse_head(data)
