@@ -10,10 +10,12 @@ from typing import Final, Protocol
 import httptools
 
 from tulle.actors.proxy.wire.body import ChunkReader
-from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
+from tulle.actors.proxy.wire.head import HEADERS, HeadReader, Refused, Sorted
 from tulle.actors.proxy.wire.known import KnownLines, Memo
 from tulle.actors.proxy.wire.request_head import (
     IDS_BYTES,
+    REQUEST_ID,
+    TRACEPARENT,
     TUNNEL,
     HeaderBlock,
     RequestHead,
@@ -33,9 +35,8 @@ _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATC
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
-# What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
 _LINE: Final = b"\r\n"
-_ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
+_IDS: Final = frozenset({REQUEST_ID, TRACEPARENT})
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -69,7 +70,7 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     _request: RequestHead  # the last one that was read
 
     def __init__(self, sink: RequestSink) -> None:
-        super().__init__(httptools.HttpRequestParser, _known, b"GET / HTTP/1.1\r\n")
+        super().__init__(httptools.HttpRequestParser, _known)
         self._sink = sink
         self._phase = _HEAD
         self._left = 0
@@ -172,36 +173,37 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         known = headers if ids is None else headers[:-IDS_BYTES]
         block = _blocks[start[2]].found.get(known)
         if block is None:
-            return self._recall_lines(line, start, headers.split(_LINE) if headers else [], known)
+            return self._recall_lines(start, known, ids)
         self._request = read_head(start, block, ids)
         return True
 
-    def _recall_lines(
-        self, line: bytes, start: list[bytes], lines: list[bytes], known: bytes
-    ) -> bool:
-        """Takes a head by what is known of its `lines`, which are `known` and ids after it."""
-        if len(lines) > HEADERS:
+    def _recall_lines(self, start: list[bytes], known: bytes, ids: re.Match[bytes] | None) -> bool:
+        """Takes a head by the lines `known`, and `ids` after them."""
+        lines = known.split(_LINE) if known else []
+        if len(lines) > HEADERS - 2 or len(known) > _LINES_BYTES:
             return False
-        headers = [*filter(None, map(_known.kept.get, lines))]
-        aside = [] if len(headers) == len(lines) else _told_aside(lines)
-        if len(headers) + len(aside) < len(lines):
-            if sum(map(len, lines)) > _LINES_BYTES:
-                return False
-            self._ask(line, lines)
-            return True
-        self._request = read_head(start, read_block(start, headers, aside))
-        _learn(start, known)
+        found = self._read_lines(lines)
+        if found is None:
+            return False
+        block = read_block(start, found.headers, found.aside)
+        if ids is not None and not block.noted.keys().isdisjoint(_IDS):
+            return False
+        if not found.news:
+            block.lines = lines_of(block.headers)
+            _blocks[start[2]].learn(known, block)
+        self._request = read_head(start, block, ids)
         return True
 
     def _is_aside(self, name: bytes) -> bool:
         return is_noted(name)
 
-    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
+    def _keep(self, start: bytes, sorted_lines: Sorted) -> None:
         parts = start.split(b" ")
-        self._request = read_head(parts, read_block(parts, headers, aside))
+        block = read_block(parts, sorted_lines.headers, sorted_lines.aside)
+        self._request = read_head(parts, block)
 
     def _refuse_upgrade(self) -> None:
-        if self._parser.get_method() != b"CONNECT":
+        if self._parser is None or self._parser.get_method() != b"CONNECT":
             raise Refused(UPGRADE_NOT_SUPPORTED)
 
 
@@ -216,31 +218,3 @@ def _read_start(line: bytes) -> list[bytes] | None:
     if b"?" not in start[1]:  # which is where secrets may be
         _starts.learn(line, start)
     return start
-
-
-def _learn(start: list[bytes], known: bytes) -> None:
-    """Remembers what header lines say together that are all known."""
-    headers: Headers = []
-    aside: Headers = []
-    for line in known.split(_LINE):
-        if (field := _known.kept.get(line)) is not None:
-            headers.append(field)
-        elif (field := _known.aside.get(line)) is not None:
-            aside.append(field)
-        else:
-            return
-    block = read_block(start, headers, aside)
-    block.lines = lines_of(block.headers)
-    _blocks[start[2]].learn(known, block)
-
-
-def _told_aside(lines: list[bytes]) -> Headers:
-    """Of the headers that are set aside, those of lines that are known, and ids."""
-    kept, aside = _known.kept, _known.aside
-    found: Headers = []
-    for line in lines:
-        if (field := aside.get(line)) is not None:
-            found.append(field)
-        elif line not in kept and (match := _ID(line)) is not None:
-            found.append((match[1], match[2]))
-    return found

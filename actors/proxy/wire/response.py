@@ -6,7 +6,7 @@ import httptools
 
 from tulle.actors.proxy.wire.body import CHUNKED, ChunkReader
 from tulle.actors.proxy.wire.compose import response_head
-from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
+from tulle.actors.proxy.wire.head import HEADERS, HeadReader, Refused, Sorted
 from tulle.actors.proxy.wire.known import KnownLines, Memo
 from tulle.actors.proxy.wire.response_head import ResponseHead, is_dropped, is_known, read_head
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
@@ -48,7 +48,7 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
     _response: ResponseHead  # the last one that was read
 
     def __init__(self) -> None:
-        super().__init__(httptools.HttpResponseParser, _known, b"HTTP/1.1 204 No Content\r\n")
+        super().__init__(httptools.HttpResponseParser, _known)
         self._phase = _IDLE
         self._no_body = False
         self._left = 0
@@ -159,19 +159,16 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
         return True
 
     def _recall_lines(self, head: bytes) -> bool:
-        """Takes a head by what is known of its lines."""
+        """Takes a head by its lines."""
         start, *lines = head.split(_LINE)
-        if not is_known(start) or len(lines) > HEADERS:
+        if not is_known(start) or len(lines) > HEADERS or len(head) > _LINES_BYTES:
             return False
-        kept = [*filter(_known.kept.__contains__, lines)]
-        aside = [*filter(None, map(_known.aside.get, lines))]
-        if len(kept) + len(aside) < len(lines):
-            if sum(map(len, lines)) > _LINES_BYTES:
-                return False
-            self._ask(start, lines)
-            return True
-        self._response = response = read_head(start, kept, aside, self._no_body)
-        if not self._no_body and response.status >= 200:
+        found = self._read_lines(lines)
+        if found is None:
+            return False
+        response = read_head(start, found.lines, found.aside, self._no_body)
+        self._response = response
+        if not self._no_body and response.status >= 200 and not found.news:
             response.joined = response_head(response, b"")[: -len(_LINE)]
             _heads.learn(head, response)
         return True
@@ -179,8 +176,8 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
     def _is_aside(self, name: bytes) -> bool:
         return is_dropped(name)
 
-    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
-        self._response = read_head(start, lines, aside, self._no_body)
+    def _keep(self, start: bytes, sorted_lines: Sorted) -> None:
+        self._response = read_head(start, sorted_lines.lines, sorted_lines.aside, self._no_body)
 
     def _refuse_upgrade(self) -> None:
         raise Refused(UPSTREAM_PROTOCOL, "the protocol can't change")
