@@ -26,6 +26,7 @@ _END: Final = b"\r\n\r\n"
 # RFC 9110, 5.5 and 5.6.2: a token, and visible characters between blanks.
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
 _PARSED: Final = frozenset({b"connection", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+_CHUNKED: Final = (b"transfer-encoding", b"chunked")
 
 Parser = TypeVar("Parser", httptools.HttpRequestParser, httptools.HttpResponseParser)
 
@@ -205,9 +206,8 @@ def read_line(line: bytes) -> Field | None:
     if match is None:
         return None
     name, value = match[1].lower(), match[2].strip()
-    if name in _PARSED and value != b"chunked":
-        return None
-    return name, value
+    field = (name, value)
+    return None if name in _PARSED and field != _CHUNKED else field
 
 
 def named_by_connection(values: list[bytes]) -> set[bytes]:

@@ -29,7 +29,7 @@ _NEVER: Final = frozenset(
     }
 )
 MEMO_BYTES: Final = 2_048  # of one key
-MEMO_KEYS: Final = 1_024
+MEMO_KEYS: Final = 512
 _PLAIN_OPTIONS: Final = (b"keep-alive", b"close")  # of Connection
 
 
