@@ -24,7 +24,7 @@ def start(of: Settings, options: UpOptions) -> None:
 
     Ctrl-C ends what had started.
     """
-    outside.parse(of)  # a mistake is said here, not in the twin's log
+    elsewhere = outside.parse(of)  # a mistake is said here, not in the twin's log
     where = Home(of.mesh_folder)
     where.make()
     with home.lock(where):  # raises when one runs
@@ -47,7 +47,7 @@ def start(of: Settings, options: UpOptions) -> None:
             twin.wait(DOWN_SECONDS)
         except subprocess.TimeoutExpired:
             raise Failure(f"interrupted, and pid {twin.pid} did not end: see {log}") from None
-        raise Interrupted("interrupted: what had started was ended again") from None
+        raise Interrupted(f"interrupted: {elsewhere.last_words}") from None
 
 
 def _follow(twin: "subprocess.Popen[bytes]", where: Home, log: Path) -> None:
@@ -74,7 +74,7 @@ def stop(of: Settings) -> str:
         home.end_leftovers(where)
         return standing.end(where, of.mesh)
     said = _stop_up(where)
-    return f"{said}: {standing.end(where, of.mesh)}" if stands is not None else said
+    return f"{standing.end(where, of.mesh)}, and `tulle up`" if stands is not None else said
 
 
 def _stop_up(where: Home) -> str:

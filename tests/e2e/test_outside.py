@@ -105,6 +105,19 @@ def test_the_whole_life_of_a_mesh_on_what_others_run(outside: OutsideMesh) -> No
         app.end()
     said = mesh.succeed("down")
     assert "ended" in said and mesh.ray_address in said
+    print(
+        f"{said}; left: {[(p, processes_of(mesh.home).get(p, '')[:60], open(f'/proc/{p}/status').read()[:400], mesh.raylet_of(p)) for p in mesh.actors()]} {mesh.raylets}"
+    )
+    import subprocess as _s
+
+    print(
+        _s.run(
+            "ps -eo pid,ppid,stat,etimes,args | grep -a 'ray::' | cut -c1-100",
+            shell=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
     until(lambda: not mesh.actors(), 15)
     assert _nodes(mesh) == []
     assert mesh.nats.poll() is None and _runs(mesh.raylets[1]), "theirs is left alone"

@@ -7,6 +7,7 @@ the outward address in the place of 127.0.0.1, so its functions are replaced as 
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def main(folder: Path) -> None:
     pids = [node.all_processes["raylet"][0].process.pid for node in nodes]
     said = {"address": head.gcs_address, "nodes": [n.node_id for n in nodes], "raylets": pids}
     print(json.dumps(said), file=out, flush=True)
+    # A raylet that is killed must not stay as a zombie: its workers would take it for alive.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while os.read(0, 4096):
         pass
     for node in reversed(nodes):

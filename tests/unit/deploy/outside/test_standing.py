@@ -81,6 +81,6 @@ def test_down_ends_what_stands_with_and_without_an_up(
     monkeypatch.setattr(standing, "end", end)
     standing.begin(where, OUTSIDE.ray, OUTSIDE.nats)
     with home.lock(where):
-        assert detached.stop(of) == "ended: ended 9 actors"
+        assert detached.stop(of) == "ended 9 actors, and `tulle up`"
     assert done == ["up", "actors of m"]  # in this order: `up` would start them again
     assert detached.stop(of) == "ended 9 actors"
