@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.mesh import Reply, until
+from tests.support.mesh import FREE_PORTS, Reply, until
 from tests.support.outside import OutsideMesh
 from tests.support.processes import is_loopback, processes_of
 from tests.support.steady_traffic import steady_traffic
@@ -92,7 +92,7 @@ def test_the_whole_life_of_a_mesh_on_what_others_run(outside: OutsideMesh) -> No
     os.kill(mesh.raylets[0], signal.SIGKILL)
     began = time.monotonic()
     until(lambda: not _runs(mesh.raylets[0]) and not mesh.actors() & actors - on_the_other, 20)
-    until(lambda: mesh.tulle("status").returncode == 0 and _answers(mesh), 90)
+    until(lambda: mesh.tulle("status").returncode == 0 and _answers(mesh), 45)
     print(f"back {time.monotonic() - began:.1f} s after the death of a raylet")
     assert _nodes(mesh) == [mesh.nodes[1]]
     assert {mesh.raylet_of(pid) for pid in mesh.actors()} == {mesh.raylets[1]}
@@ -111,6 +111,8 @@ def test_the_whole_life_of_a_mesh_on_what_others_run(outside: OutsideMesh) -> No
     assert _nodes(mesh) == []
     assert mesh.nats.poll() is None and _runs(mesh.raylets[1]), "theirs is left alone"
     assert mesh.tulle("down").returncode == 4
+    nobody = mesh.tulle("up", *FREE_PORTS, *mesh.options_outside[:-1], "127.0.0.1:1")
+    assert nobody.returncode == 1 and "no Ray at 127.0.0.1:1: Connection refused" in nobody.stderr
 
 
 def _served(mesh: OutsideMesh) -> Reply:

@@ -28,6 +28,7 @@ from tests.support.mesh import (
 from tests.support.processes import processes_of
 from tests.support.web_ca import WebCA
 from tulle.bus.server import find_binary
+from tulle.deploy import processes
 from tulle.deploy.home import Home
 
 CLUSTER = Path(__file__).with_name("ray_cluster.py")
@@ -192,8 +193,6 @@ class OutsideMesh(Mesh):
             self.tulle("down")
 
     def _nothing_left(self) -> None:
-        with contextlib.suppress(AssertionError):  # Ray's agents follow their raylet
-            until(lambda: not processes_of(self.home), 15)
         left = processes_of(self.home)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -215,16 +214,17 @@ def _open_files(pid: int) -> set[str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """By the end of its stdin or SIGTERM, and by SIGKILL to its session when that is not enough."""
+    """By the end of its stdin or SIGTERM; what is left of its session then, by SIGKILL."""
+    leader = processes.find(process.pid)
     if process.stdin is not None:
         process.stdin.close()
     else:
         process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    if leader is not None:
+        processes.kill(leader)
+    process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
