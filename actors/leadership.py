@@ -23,7 +23,12 @@ class Timing:
 
     patience: float = 2.5
     refresh: float = 1.0
-    poll: float = 0.5
+    poll: float = 0.25  # so that a death is noticed within 2.75 s, and answered within 3
+
+
+AWAY_AFTER = 2.0
+"""Seconds without an answer of the store, that is asked each second, after which it counts as away:
+who was not heard meanwhile has not been silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +180,18 @@ class Leader:
         self._machine = LeadershipMachine(name, self._timing)
         self._on_change = on_change
         self._clock = clock
+        self._answered = clock()
         self._turn = asyncio.Lock()  # a refresh during a commit would break the commit's fence
 
     @property
     def leading(self) -> bool:
         """Whether this replica leads; a commit may be refused all the same."""
         return self._machine.leads(self._clock())
+
+    @property
+    def reaches_store(self) -> bool:
+        """Whether the store answered lately: a link may hang for long before it breaks."""
+        return self._clock() - self._answered < AWAY_AFTER
 
     async def run(self) -> None:
         """Follows, leads and refreshes until cancelled; an unreachable store is tried again."""
@@ -227,6 +238,7 @@ class Leader:
                 entry = await self._store.get(keys.LEADER)
         except (BusError, TimeoutError):
             return  # the next tick reads again
+        self._answered = self._clock()
         if entry is None or entry.operation is Operation.DELETE:
             await self._feed(Seen(0))
         else:
@@ -242,4 +254,5 @@ class Leader:
         except (BusError, TimeoutError):
             await self._feed(Unanswered())
         else:
+            self._answered = self._clock()
             await self._feed(Stored(revision))

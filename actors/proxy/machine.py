@@ -173,6 +173,7 @@ class ProxyMachine:
             case Connected(epoch):
                 self._on_epoch(epoch)
                 self._held.on_connected(epoch, self._now)
+                self._status_due = self._now  # who was away is missed
             case HostWanted(host):
                 if self._hosts is not None and host in self._hosts:
                     self._held.hold(Ref(Bucket.CONFIG, keys.outbound(host)))
