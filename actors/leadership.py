@@ -101,6 +101,11 @@ class LeadershipMachine:
         self._since = 0.0  # leading: of the last refresh; following: of the revision's first sight
 
     @property
+    def sure(self) -> bool:
+        """Whether the key's revision is known: no put of ours is unanswered."""
+        return self._sure
+
+    @property
     def pause(self) -> float:
         """Seconds until the next `Ticked`."""
         return self._timing.refresh if self._elected and self._sure else self._timing.poll
@@ -206,6 +211,8 @@ class Leader:
         `NoAnswer`: whether it was stored shows in the changed keys, once `leading` is sure again.
         """
         async with self._turn:
+            if not self._machine.sure:
+                await self._read()  # else our own put, stored late, would be taken for another's
             fence = Fence(keys.LEADER, self._machine.name.encode(), self._machine.revision)
             if not self.leading:
                 raise Fenced(fence.key, fence.expected)
@@ -217,6 +224,7 @@ class Leader:
             except (NoAnswer, asyncio.CancelledError):
                 await self._feed(Unanswered())
                 raise
+            self._answered = self._clock()
             await self._feed(Stored(committed.fence_revision))
             return committed
 
