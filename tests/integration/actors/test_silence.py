@@ -84,6 +84,8 @@ async def test_leases_that_could_not_be_heard_have_not_expired(
             await until(lambda: states[-1:] == ["ready"])
             with frozen(bus.server):
                 await asyncio.sleep(HANGING)
+                assert supervisor._term is not None
+                assert supervisor._term.workloads._machine.wanted(answer.workload) == "ready"
             await asyncio.sleep(SILENT)
         assert "draining" not in states
         await until(lambda: states[-1] == "draining")  # now it is silent
