@@ -24,17 +24,17 @@ from tulle.actors.supervisor.actor import SupervisorActor
 from tulle.actors.supervisor.launcher import MemoryLauncher
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, NobodyListens
 from tulle.bus.events import parse_event
-from tulle.bus.messages import Lease, ProxyStatus, ServiceRecord, StartAnswer
+from tulle.bus.messages import Answer, Lease, ProxyStatus, ServiceRecord, StartAnswer
 from tulle.bus.permissions import Role
 from tulle.bus.store import epoch
 from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
 from tulle.deploy.api import Api, passes
 
-SILENT = 1.5
-HANGING = 2.2
+SILENT = 1.2
+HANGING = 1.8
 
 
 @asynccontextmanager
@@ -92,6 +92,16 @@ async def test_leases_that_could_not_be_heard_have_not_expired(
         await supervisor.stop()
 
 
+async def applied(client: PolicyClient) -> Answer:
+    """The last answer, asked for again as clients do: a refresh of the leader that is stored only
+    now may make it lead anew."""
+    while True:
+        with suppress(NobodyListens):
+            answer = await client.apply(GATEWAY, wait=0.5, request="one")
+            if not passes(answer):
+                return answer
+
+
 @pytest.mark.asyncio
 async def test_a_wait_after_it_is_for_all_who_were_there_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,11 +126,8 @@ async def test_a_wait_after_it_is_for_all_who_were_there_before(
         assert [it.id for it in (await client.status()).proxies] == ["a"]
         with frozen(bus.server):
             await asyncio.sleep(HANGING)
-        answer = await client.apply(GATEWAY, wait=0.5, request="one")
-        while passes(answer):  # a refresh of that time may be stored only now
-            answer = await client.apply(GATEWAY, wait=0.5, request="one")
+        answer = await applied(client)
         assert answer.pending == ["a"], "it has not said a word since"
-        await until(lambda: evaluator.leading)
         async with asyncio.timeout(5):
             while (await client.status()).proxies:  # noqa: ASYNC110 - a question to NATS
                 await asyncio.sleep(0.02)
