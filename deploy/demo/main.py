@@ -73,7 +73,8 @@ def _result(checks: Checks, traffics: Sequence[Traffic], seconds: float) -> Resu
     """The whole demo: a failed request is as bad as a check that did not hold."""
     sent = sum(traffic.sent for traffic in traffics)
     failed = sum(page.failed for traffic in traffics for page in traffic.pages)
-    return Result(checks.ok and not failed, seconds, sent, failed, tuple(checks.done))
+    lost = sum(traffic.lost for traffic in traffics)
+    return Result(checks.ok and not failed, seconds, sent, failed, tuple(checks.done), lost)
 
 
 @asynccontextmanager
