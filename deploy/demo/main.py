@@ -4,6 +4,7 @@ Called by deploy.cli; exit status 0 only if every check held.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -45,6 +46,8 @@ def run(hold: bool = False, steps: Sequence[int] = (), json: bool = False) -> in
 
 async def _run(hold: bool, steps: Sequence[int], json: bool) -> int:
     _cancel_on(signal.SIGTERM, signal.SIGHUP)
+    # Of what the connection to the mesh has to say, checks show what matters.
+    logging.getLogger("tulle").addHandler(logging.NullHandler())
     console = Console(stderr=json)
     if not console.is_terminal:
         console = Console(stderr=json, width=WIDTH)

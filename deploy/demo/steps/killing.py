@@ -64,11 +64,14 @@ async def _gateway(stage: Stage) -> None:
     expected = f"only what is in flight in it is lost, back in {BACK_SECONDS:.0f} s"
     with stage.check(f"kill -9 of one of {GATEWAYS} gateways", expected) as outcome:
         members = [proxy.id for proxy in await gateways(stage)]
-        death = await _kill(stage, members[0])
-        served = await _served(stage, members[0])
+        counts = await _counts(stage, members)
+        busiest = max(members, key=lambda member: counts[member])
+        death = await _kill(stage, busiest)
+        counted = (await _counts(stage, members))[busiest]
 
         async def serves() -> bool:
-            return await _served(stage, members[0]) > served
+            # Its next life counts from zero.
+            return 0 < (await _counts(stage, members))[busiest] != counted
 
         seconds = await _back(stage, death, serves)
         pages = await _under_way(stage, death)
@@ -106,9 +109,9 @@ async def _back(stage: Stage, death: _Death, serves: Callable[[], Awaitable[bool
     return stage.traffic.now() - death.killed
 
 
-async def _served(stage: Stage, gateway: str) -> int:
-    """Requests that it has counted; what it had not told before its death is not in it."""
-    return metrics.per_proxy(await stage.store.metrics(), [gateway])[gateway]
+async def _counts(stage: Stage, members: list[str]) -> dict[str, int]:
+    """Requests that each gateway has counted in this life, as far as it has told."""
+    return metrics.per_proxy(await stage.store.metrics(), members)
 
 
 async def _under_way(stage: Stage, death: _Death) -> list[Page]:

@@ -35,7 +35,7 @@ class World:
     """Stands for bookstore and traffic. A page ends with each look at the time.
 
     What went wrong is `error`, of pages that were under way when `dead` died; after it they are as
-    `later` says. `back`: how many pages later the dead one serves again.
+    `later` says. `back`, `gateway_back`: how many pages later who is dead serves again.
     """
 
     calls: list[str] = field(default_factory=list)
@@ -44,6 +44,7 @@ class World:
     dead: str = ""
     strikes: str = GATEWAYS[0]
     back: int = 20
+    gateway_back: int = 20
     gateways: list[str] = field(default_factory=lambda: GATEWAYS)
     silent: bool = True
     version: str = ""
@@ -86,7 +87,7 @@ class World:
 
     async def scale(self, replicas: int) -> None:
         self.calls.append(f"scale {replicas}")
-        self.dead, self.back = "", 20
+        self.dead, self.back = "", self.gateway_back
 
     async def services(self) -> SimpleNamespace:
         one = Workload(id=REVIEWS, account="reviews", address="", version="v2", ports={9080: 1})
@@ -101,8 +102,10 @@ class World:
         return SimpleNamespace(proxies=one)
 
     async def metrics(self) -> list[Sample]:
-        count = 7.0 if not self.dead or self.back > 0 else 8.0
-        return [Sample(PER_PROXY, {"proxy": id}, count) for id in self.gateways]
+        counts = dict(zip(self.gateways, (700.0, 50.0), strict=False))
+        if self.dead in counts and self.back <= 15:
+            counts[self.dead] = 3.0 if self.back < 0 else 0.0  # of its next life
+        return [Sample(PER_PROXY, {"proxy": id}, count) for id, count in counts.items()]
 
     # Its processes.
 
@@ -159,6 +162,7 @@ async def test_what_is_killed_comes_back(world: World) -> None:
     assert world.calls == ["reviews-all.yaml", "scale 2", "scale 1"]
     assert (world.deaths, world.lost) == (2, 0)
     assert "back in 0." in said(stage, SIDECAR)
+    assert "back in 0." in said(stage, GATEWAY)
 
 
 @pytest.mark.asyncio
@@ -205,6 +209,15 @@ async def test_who_does_not_come_back(world: World) -> None:
     await killing.run(stage)
     assert failed(stage) == [SIDECAR]
     assert said(stage, SIDECAR) == "it is not back after 10 s"
+
+
+@pytest.mark.asyncio
+async def test_a_gateway_that_is_there_and_serves_nothing(world: World) -> None:
+    world.gateway_back = 10_000
+    stage = scene(world)
+    await killing.run(stage)
+    assert failed(stage) == [GATEWAY]
+    assert said(stage, GATEWAY) == "it is not back after 10 s"
 
 
 @pytest.mark.asyncio
