@@ -15,7 +15,7 @@ from tulle.actors.control import ControlSpec
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection, connect
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import BusError, ConnectFailed, Undecodable
+from tulle.bus.errors import BusError, ConnectFailed, ServerChanged, Undecodable
 from tulle.bus.messages import Answer, ProblemRecord, Request
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Message
@@ -112,6 +112,21 @@ class Server:
         except BusError as error:
             # Who asked retries with the same id.
             _LOG.warning("not answered: subject=%s error=%s", message.subject, error)
+
+
+async def until_another_start(connection: Connection, server: str) -> None:
+    """Raises `ServerChanged` once `connection` is back at another start of the server than
+    `server`, which it was connected to when a life began: what that life knows of the store may
+    be true no more."""
+    back = asyncio.Event()
+    connection.on_reconnect(back.set)
+    try:
+        while connection.server == server:
+            back.clear()
+            await back.wait()
+    finally:
+        connection.forget_reconnect(back.set)
+    raise ServerChanged(server)
 
 
 async def connect_for_ever(spec: ControlSpec) -> Connection:

@@ -54,6 +54,11 @@ class Connection:
         """Whether it can send, as far as is known."""
         return self._keeper.connected
 
+    @property
+    def server(self) -> str:
+        """Names the start of the server that it is, or was last, connected to."""
+        return self._keeper.server
+
     def on_reconnect(self, callback: Callback) -> None:
         """Calls `callback` each time the link is back, subscriptions included."""
         self._keeper.on_reconnect.append(callback)

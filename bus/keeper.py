@@ -41,12 +41,18 @@ class Keeper:
         self._on_forbidden = on_forbidden
         self._interests: list[Interest] = []
         self._link: Link | None = None
+        self._server = ""
         self._task: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether it can send, as far as is known."""
         return self._link is not None and self._link.alive
+
+    @property
+    def server(self) -> str:
+        """The server of the newest link."""
+        return self._server
 
     def usable(self, action: str) -> Link:
         """The link. Raises `NotConnected`, with what was to be sent."""
@@ -110,7 +116,7 @@ class Keeper:
                     await link.attach(interest)
                 for interest in link.attached() - set(self._interests):
                     await link.detach(interest)
-            self._link = link
+            self._link, self._server = link, link.server
             await link.round_trip()
         except NotConnected:
             self._link = None

@@ -113,6 +113,7 @@ class _Run:
         ports: list[PortArgument],
         reserved: contextlib.ExitStack,
     ) -> None:
+        self._home = home
         self._options = options
         self._workload = workload
         self._nodes = nodes
@@ -188,7 +189,7 @@ class _Run:
         """The sidecar, up to its `ready`."""
         try:
             await self._workload.start(self._open_sockets(), self._nodes, ADDRESS)
-            self._do(self._workload.keep())
+            self._do(self._workload.keep(lambda: node_ids(self._home.nodes)))
             await self._holder.wait_state(self._workload.id, "ready", SIDECAR_SECONDS)
         except PortError as error:
             raise Failure(str(error)) from error

@@ -99,6 +99,7 @@ class Watcher:
         self._nats = NatsServer(self._home.nats, self._home.creds, Subjects(of.mesh))
         self._ray = RayHost(self._home.logs / "ray-host.log")
         self._children = Children(up=processes.this_process())
+        self._binding: Binding | None = None  # once it is ready
 
     async def run(self) -> None:
         """Starts everything, waits for a signal, ends everything. Raises `Failure`."""
@@ -141,6 +142,7 @@ class Watcher:
         await self._until_ready(binding)
         stack.callback(self._home.mesh_file.unlink, missing_ok=True)
         home.write(self._home.mesh_file, self._mesh_file(binding))
+        self._binding = binding
         self._progress.done(f"{READY}: ingress on {binding.ingress}, {binding.http}/metrics")
         self._progress.say("Ctrl-C or `tulle down` ends it; `tulle status` shows it")
         await asyncio.gather(self._keep_nats(), self._keep_ray())
@@ -172,6 +174,8 @@ class Watcher:
         while True:
             event = await self._ray.event()
             self._progress.done(_PHASES.get(event, event))
+            if self._binding is not None:  # it was started again: its node has another id
+                home.write(self._home.mesh_file, self._mesh_file(self._binding))
 
     async def _start_nats(self) -> None:
         try:
@@ -208,8 +212,12 @@ class Watcher:
                 await self._follow_ray()
             except Failure as error:
                 _LOG.error("%s", error)
+            self._progress.again("Ray has ended, it is started again")
             await self._ray.stop(END_RAY_SECONDS)
-            await self._start_ray()
+            try:
+                await self._start_ray()
+            except OSError as error:
+                _LOG.error("the Ray host can't be started yet: %s", error)
             await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     def _note(self, name: str = "", process: Process | None = None) -> None:

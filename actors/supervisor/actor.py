@@ -8,6 +8,7 @@ does.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tulle.actors import logs
@@ -15,15 +16,22 @@ from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.control import ControlSpec
 from tulle.actors.leadership import Leader
 from tulle.actors.lives import Lives
-from tulle.actors.serving import Server, by_verb, connect_for_ever, endpoint
+from tulle.actors.serving import (
+    Server,
+    by_verb,
+    connect_for_ever,
+    endpoint,
+    until_another_start,
+)
 from tulle.actors.supervisor.answers import Answers
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.machine import Connected, Disconnected, Event
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.term import Buckets, Term
 from tulle.actors.supervisor.users import Users
+from tulle.actors.supervisor.workloads import unknown_workload
 from tulle.actors.terms import Terms
-from tulle.bus.codec import decode
+from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
 from tulle.bus.issuer import Issuer
@@ -84,6 +92,7 @@ class SupervisorActor:
         issuer = await asyncio.to_thread(Issuer.load, keys_folder)
         users = Users(issuer, keys_folder, self._subjects, self._spec.nats_url)
         async with await connect_for_ever(self._spec) as connection:
+            nats = connection.server
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
             leader = Leader(buckets.registry, self._spec.name, on_change=terms.on_change)
@@ -96,6 +105,7 @@ class SupervisorActor:
                 await self._subscribe(connection, server)
                 self._lives.serving.set()
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(until_another_start(connection, nats))
                     tasks.create_task(leader.run())
                     tasks.create_task(terms.run(lambda: self._reign(new_term)))
             finally:
@@ -136,7 +146,7 @@ class SupervisorActor:
         subjects = self._subjects
         connection.on_disconnect(lambda: self._feed(Disconnected()))
         connection.on_reconnect(lambda: self._feed(Connected()))
-        await connection.subscribe(subjects.lease_all, self._on_lease)
+        await connection.subscribe(subjects.lease_all, partial(self._on_lease, connection))
         await connection.subscribe(subjects.status_all, self._on_status)
         workload = {
             "start": endpoint(StartRequest, self._start),
@@ -164,7 +174,7 @@ class SupervisorActor:
         if self._term is not None:
             self._term.feed(event)
 
-    async def _on_lease(self, message: Message) -> None:
+    async def _on_lease(self, connection: Connection, message: Message) -> None:
         try:
             lease = decode(Lease, message.data)
         except Undecodable as error:
@@ -172,8 +182,13 @@ class SupervisorActor:
             return
         # Permissions guard the subject, so that is whose lease it is.
         namespace, account, workload = self._subjects.parse(message.subject).parts
-        if self._term is not None and workload == lease.workload:
-            self._term.leased(namespace, account, lease)
+        if self._term is None or workload != lease.workload:
+            return
+        if not self._term.leased(namespace, account, lease) and message.reply:
+            try:
+                await connection.publish(message.reply, encode(unknown_workload(workload)))
+            except BusError as error:
+                _LOG.warning("not told that it is unknown: workload=%s error=%s", workload, error)
 
     async def _on_status(self, message: Message) -> None:
         try:
