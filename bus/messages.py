@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WorkloadState = Literal["starting", "ready", "draining"]
 Protocol = Literal["http", "tcp"]
+UNKNOWN_NODE: Final = "unknown-node"
 UNKNOWN_WORKLOAD: Final = "unknown-workload"
 
 

@@ -53,7 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
 
         def died(name: str) -> None:
             if not ended.is_set():  # else it is this process that ends it
-                node.withdraw(of.mesh_home / "nodes")
                 ray_death.end_at_once(name)
 
         ray_death.watch(lean_ray.vital(), died)

@@ -49,7 +49,7 @@ class Following:
     """What a replica follows: complete once both watches have given all that was there."""
 
     picture: Picture
-    proxies: ProxyTable = field(default_factory=ProxyTable)
+    proxies: ProxyTable
     seen: Pulse = field(default_factory=Pulse)
     reported: Pulse = field(default_factory=Pulse)
     ready: set[Bucket] = field(default_factory=set)
@@ -70,13 +70,14 @@ class EvaluatorLife:
         connection: Connection,
         timing: Timing | None,
         say: Say,
+        proxies: ProxyTable,
     ) -> None:
         self._spec = spec
         self._subjects = subjects
         self._connection = connection
         self._timing = timing
         self._say = say
-        self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)))
+        self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)), proxies)
         self._epoch = ""
         self._publisher: Publisher | None = None
         self._beats: set[asyncio.Task[None]] = set()

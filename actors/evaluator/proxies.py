@@ -48,6 +48,14 @@ class ProxyTable:
         for present in self._workloads[name]:
             self._ended.pop(present, None)
 
+    def successor(self, now: float) -> "ProxyTable":
+        """The table of a next life, on another start of the store: whoever was there may still be,
+        and silence counts from `now`."""
+        table = ProxyTable()
+        table._heard = {proxy: Heard(heard.status, now) for proxy, heard in self._heard.items()}
+        table._ended = dict(self._ended)
+        return table
+
     def on_time(self, now: float) -> None:
         """Forgets who has ended."""
         self._heard = {

@@ -27,6 +27,7 @@ from tulle.actors.supervisor.records import Change, joining, leaving, turning, w
 from tulle.bus import keys
 from tulle.bus.errors import BusError
 from tulle.bus.messages import (
+    UNKNOWN_NODE,
     UNKNOWN_WORKLOAD,
     Answer,
     DesiredWorkload,
@@ -223,7 +224,7 @@ class Workloads:
             f"no node of this mesh is on the workload's machine (found there: {wanted}; in the "
             f"mesh: {', '.join(alive) or 'none'}): run it where `tulle up` runs"
         )
-        raise Refused([problem("unknown-node", "nodes", message)])
+        raise Refused([problem(UNKNOWN_NODE, "nodes", message)])
 
     async def _node_again(self, request: StartRequest) -> str:
         """As `_node`; when Ray was started anew on the only machine, its node has a new id."""

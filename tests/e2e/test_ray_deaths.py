@@ -87,6 +87,7 @@ def test_all_is_back_and_only_requests_in_flight_are_lost(
     before, pid = ray_host(mesh), VICTIMS[victim](mesh)
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
+    new = mesh.start_client("newcomer", "true")  # it waits as well
 
     gone = killed + KILLING_SECONDS
     until(lambda: all(one.served_after(gone) for one in streams), HARD_LIMIT_SECONDS)
@@ -100,14 +101,13 @@ def test_all_is_back_and_only_requests_in_flight_are_lost(
         assert [one for one in lost if one.problem == "refused"] == []
         assert [one for one in lost if one.began > gone] == []
         assert len(lost) <= 3
+    assert new.process.wait(30) == 0, new.said()
     # Who changes something now is heard by proxies that are new.
     mesh.apply(POLICY.replace("spec:\n  hosts", f"  # {victim}\nspec:\n  hosts"))
     assert [proxy.state for proxy in mesh.proxies("gateway")] == ["ready", "ready"]
 
 
-def test_after_the_watcher_the_next_up_finds_everything(
-    mesh: Mesh, streams: list[Traffic]
-) -> None:
+def test_after_the_watcher_the_next_up_finds_everything(mesh: Mesh, streams: list[Traffic]) -> None:
     outside, inside = streams
     workload, gateways = mesh.workloads("shop"), [one.id for one in mesh.proxies("gateway")]
     left = Home(mesh.home / "default").children().processes

@@ -1,6 +1,7 @@
 """Evaluators on a real NATS: what is applied is stored, compiled, published, and awaited."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -348,3 +349,31 @@ async def applied(client: PolicyClient, text: str) -> bool:
         return (await client.apply(text, request="retried")).ok
     except BusError:
         return False
+
+
+@pytest.mark.asyncio
+async def test_an_older_copy_of_the_store_is_another_epoch(
+    bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient, tmp_path: Path
+) -> None:
+    first = await client.apply(GATEWAY)
+    store, copy = bus.server.log.parent / "store", tmp_path / "copy"
+    await bus.server.stop()
+    shutil.copytree(store, copy)
+    await bus.server.start()
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, GATEWAY.replace("80", "81")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await bus.server.stop()
+    shutil.rmtree(store)
+    shutil.copytree(copy, store)
+    await bus.server.start()
+
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, GATEWAY.replace("bookinfo", "other")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    answer = await client.policies()
+    assert "81" not in str([policy.data for policy in answer.policies])
+    assert first.revision is not None and answer.revision is not None
+    assert answer.revision.epoch != first.revision.epoch
