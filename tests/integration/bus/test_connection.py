@@ -417,3 +417,14 @@ async def test_a_ping_without_pong_ends_the_link(monkeypatch: pytest.MonkeyPatch
                 await connection.flush()
             await until(back)
             await connection.flush()
+
+
+@pytest.mark.asyncio
+async def test_each_start_of_the_server_has_a_name_of_its_own(bus: BusUnderTest) -> None:
+    connection, other = await bus.connect(Role.EVALUATOR), await bus.connect(Role.OPERATOR)
+    before, back = connection.server, asyncio.Event()
+    assert before and before == other.server
+    connection.on_reconnect(back.set)
+    await bus.server.restart()
+    await asyncio.wait_for(back.wait(), 10)
+    assert connection.server not in ("", before)
