@@ -15,7 +15,7 @@ from tulle.actors.control import ControlSpec
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection, connect
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import BusError, ConnectFailed, ServerChanged, Undecodable
+from tulle.bus.errors import BusError, ConnectFailed, Undecodable
 from tulle.bus.messages import Answer, ProblemRecord, Request
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Message
@@ -114,27 +114,15 @@ class Server:
             _LOG.warning("not answered: subject=%s error=%s", message.subject, error)
 
 
-async def until_another_start(connection: Connection, server: str) -> None:
-    """Raises `ServerChanged` once `connection` is back at another start of the server than
-    `server`, which it was connected to when a life began: what that life knows of the store may
-    be true no more."""
-    back = asyncio.Event()
-    connection.on_reconnect(back.set)
-    try:
-        while connection.server == server:
-            back.clear()
-            await back.wait()
-    finally:
-        connection.forget_reconnect(back.set)
-    raise ServerChanged(server)
+async def connect_for_ever(spec: ControlSpec, *, one_start: bool = False) -> Connection:
+    """A connection for `spec`, however long NATS is away; credentials are read at each attempt.
 
-
-async def connect_for_ever(spec: ControlSpec) -> Connection:
-    """A connection for `spec`, however long NATS is away; credentials are read at each attempt."""
+    `one_start`: as of `connect`, for a life that remembers what it read from the store.
+    """
     while True:
         try:
             credentials = Credentials.read(Path(spec.nats_credentials))
-            return await connect(spec.nats_url, credentials, name=spec.name)
+            return await connect(spec.nats_url, credentials, name=spec.name, one_start=one_start)
         except (ConnectFailed, OSError, ValueError) as error:
             _LOG.warning("not connected yet: name=%s error=%s", spec.name, error)
             await asyncio.sleep(1.0)

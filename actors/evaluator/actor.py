@@ -43,7 +43,7 @@ class EvaluatorActor:
 
     async def _live(self) -> None:
         """Another start of NATS ends it, a store made anew, or a mistake of ours."""
-        async with await connect_for_ever(self._spec) as connection:
+        async with await connect_for_ever(self._spec, one_start=True) as connection:
             now = asyncio.get_running_loop().time()
             # Else an apply that comes at once would wait only for those who spoke since.
             self._proxies = self._proxies.successor(now)

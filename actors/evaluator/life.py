@@ -18,7 +18,6 @@ from tulle.actors.evaluator.proxies import ProxyTable
 from tulle.actors.evaluator.publisher import Publisher
 from tulle.actors.evaluator.pulse import Pulse
 from tulle.actors.leadership import Leader, Timing
-from tulle.actors.serving import until_another_start
 from tulle.actors.terms import Terms
 from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
@@ -85,16 +84,15 @@ class EvaluatorLife:
 
     async def live(self) -> None:
         """Raises `ServerChanged`, `StoreReplaced` or another `BusError`, also in a group."""
-        server = self._connection.server
         policies = await open_store(self._connection, self._subjects, Bucket.POLICIES)
         config = await open_store(self._connection, self._subjects, Bucket.CONFIG)
         registry = existing_store(self._connection, self._subjects, Bucket.REGISTRY)
-        self._epoch = await epoch_of(policies, secrets.token_hex(8), server)
+        self._epoch = await epoch_of(policies, secrets.token_hex(8), self._connection.server)
         await self._connection.subscribe(self._subjects.status_all, self._on_status)
         terms = Terms(self._spec.name)
         leader = Leader(policies, self._spec.name, on_change=terms.on_change, timing=self._timing)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_another_start(self._connection, server))
+            tasks.create_task(self._connection.until_another_start())
             tasks.create_task(self._watch(Bucket.POLICIES, policies))
             tasks.create_task(self._watch(Bucket.REGISTRY, registry))
             tasks.create_task(leader.run())

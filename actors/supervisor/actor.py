@@ -16,13 +16,7 @@ from tulle.actors.authority.disk import load_ticket_key
 from tulle.actors.control import ControlSpec
 from tulle.actors.leadership import Leader
 from tulle.actors.lives import Lives
-from tulle.actors.serving import (
-    Server,
-    by_verb,
-    connect_for_ever,
-    endpoint,
-    until_another_start,
-)
+from tulle.actors.serving import Server, by_verb, connect_for_ever, endpoint
 from tulle.actors.supervisor.answers import Answers
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.machine import Connected, Disconnected, Event
@@ -91,8 +85,7 @@ class SupervisorActor:
         keys_folder = Path(self._spec.nats_keys)
         issuer = await asyncio.to_thread(Issuer.load, keys_folder)
         users = Users(issuer, keys_folder, self._subjects, self._spec.nats_url)
-        async with await connect_for_ever(self._spec) as connection:
-            nats = connection.server
+        async with await connect_for_ever(self._spec, one_start=True) as connection:
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
             leader = Leader(buckets.registry, self._spec.name, on_change=terms.on_change)
@@ -105,7 +98,7 @@ class SupervisorActor:
                 await self._subscribe(connection, server)
                 self._lives.serving.set()
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(until_another_start(connection, nats))
+                    tasks.create_task(connection.until_another_start())
                     tasks.create_task(leader.run())
                     tasks.create_task(terms.run(lambda: self._reign(new_term)))
             finally:

@@ -13,7 +13,7 @@ from typing import Final
 from tulle.actors.supervisor.context import Context
 from tulle.actors.supervisor.launcher import LaunchFailed
 
-ORPHANED_SECONDS: Final = 30.0
+ORPHANED_SECONDS: Final = 20.0
 AGAIN_SECONDS: Final = 5.0
 DRAIN_SECONDS: Final = 45.0
 

@@ -352,6 +352,26 @@ async def applied(client: PolicyClient, text: str) -> bool:
 
 
 @pytest.mark.asyncio
+async def test_a_wait_just_after_a_restart_of_nats_is_for_those_before_it_too(
+    bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient
+) -> None:
+    connection = await bus.connect_proxy()
+    await FakeProxy(connection, bus, "a").say(holds={f"config/{keys.gateway('ingress')}": 1})
+    await connection.flush()
+    await connection.close()  # it is not back yet
+    async with asyncio.timeout(5):
+        while not (await client.status()).proxies:  # noqa: ASYNC110 - a question to NATS
+            await asyncio.sleep(0.01)
+    await bus.server.restart()
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, virtual_service("reviews", "destination: {host: a}")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    answers = await client.apply_all(GATEWAY, wait=0.3)
+    assert answers[-1].pending == ["a"]
+
+
+@pytest.mark.asyncio
 async def test_an_older_copy_of_the_store_is_another_epoch(
     bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient, tmp_path: Path
 ) -> None:

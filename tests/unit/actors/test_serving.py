@@ -1,16 +1,15 @@
 """Requests become answers, whatever is wrong with them or happens on the way."""
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from tests.support.awaiting import until
-from tulle.actors.serving import Endpoint, Server, by_verb, endpoint, until_another_start
+from tulle.actors.serving import Endpoint, Server, by_verb, endpoint
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
-from tulle.bus.errors import NoAnswer, ServerChanged
+from tulle.bus.errors import NoAnswer
 from tulle.bus.messages import Answer, ScaleRequest
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Handler, Message
@@ -128,44 +127,3 @@ async def test_who_wants_no_answer_gets_none() -> None:
     await done.wait()
     await server.stop()
     assert connection.answers == []
-
-
-class OneLink:
-    """As much of a connection as says which server it is connected to."""
-
-    def __init__(self) -> None:
-        self.server = "N1"
-        self.reconnected: list[Callable[[], None]] = []
-
-    def on_reconnect(self, callback: Callable[[], None]) -> None:
-        self.reconnected.append(callback)
-
-    def forget_reconnect(self, callback: Callable[[], None]) -> None:
-        self.reconnected.remove(callback)
-
-    def reconnect(self, server: str) -> None:
-        self.server = server
-        for callback in self.reconnected:
-            callback()
-
-
-@pytest.mark.asyncio
-async def test_a_link_that_is_back_at_the_same_server_changes_nothing() -> None:
-    link = OneLink()
-    waiting = asyncio.create_task(until_another_start(cast(Connection, link), "N1"))
-    await until(lambda: link.reconnected != [])
-    link.reconnect("N1")
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    link.reconnect("N2")
-    with pytest.raises(ServerChanged, match="N1"):
-        await waiting
-    assert link.reconnected == []
-
-
-@pytest.mark.asyncio
-async def test_a_server_that_was_started_again_meanwhile_is_noticed_at_once() -> None:
-    link = OneLink()
-    link.server = "N2"
-    with pytest.raises(ServerChanged):
-        await until_another_start(cast(Connection, link), "N1")
