@@ -181,7 +181,8 @@ class Watcher:
             event = await self._ray.event()
             self._ray_starts = event != LAST_EVENT
             self._progress.done(_PHASES.get(event, event))
-            self._write_mesh_file(self._nodes())  # of one started again it has another id
+            if event == LAST_EVENT:  # of one that was started again
+                self._write_mesh_file(self._nodes())
 
     async def _start_nats(self) -> None:
         try:

@@ -34,12 +34,15 @@ _ANSWER = _proxy_down()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How long connections wait for a proxy: `patience` seconds, counted from when it was last
-    `expected` (all proxies are being started again), and `most` seconds at most.
+    """How long connections wait for a proxy: `patience` seconds.
+
+    While it is `expected`, since all proxies are being started again, they wait on, and after that
+    `queue` seconds (all of them start at once); `most` seconds at most.
     """
 
     patience: float
     expected: Callable[[], bool] = lambda: False
+    queue: float = 0.0
     most: float = 0.0
 
 
@@ -71,7 +74,7 @@ class Absence:
     def _wait(self) -> None:
         now = self._loop.time()
         if now < self._last and self._waiting.expected():
-            self._deadline = min(self._last, now + self._waiting.patience)
+            self._deadline = min(self._last, now + self._waiting.queue)
         left = self._deadline - now
         if left > 0:
             self._timer = self._loop.call_later(min(left, LOOK_SECONDS), self._wait)

@@ -25,14 +25,15 @@ Bind = Callable[[str, str, str], tuple[str, int]]
 class Patience:
     """How long to wait, in seconds.
 
-    `absence`: for a proxy to come back before the holder answers itself; `absence_most`: while all
-    proxies are being started again. `drain_least`: for
+    `absence`: for a proxy to come back before the holder answers itself. `queue`: the same, when
+    all proxies were started again; `most`: both together with that start. `drain_least`: for
     connections whose handshake was under way when steering began; `drain_most`: for a proxy to
     take what is queued.
     """
 
     absence: float = 10.0
-    absence_most: float = 60.0
+    queue: float = 30.0
+    most: float = 60.0
     drain_least: float = 0.2
     drain_most: float = 5.0
 
@@ -155,8 +156,10 @@ class HeldSockets:
     def _absent(self, group: Group, member: Member, patience: float | None = None) -> None:
         self._end_absence(member)
         speaks_http = not group.name.startswith("inbound")
-        usual = Waiting(self._patience.absence, self._expected, self._patience.absence_most)
-        waiting = usual if patience is None else Waiting(patience)
+        waiting = Waiting(self._patience.absence if patience is None else patience)
+        if patience is None:
+            times = self._patience
+            waiting = Waiting(times.absence, self._expected, times.queue, times.most)
         self._absences[member] = Absence(member.sock, speaks_http, waiting)
 
     def _end_absence(self, member: Member) -> None:

@@ -36,20 +36,22 @@ async def test_patience_counts_from_when_the_proxy_was_last_expected(
     listening: socket.socket,
 ) -> None:
     expected = True
-    waiting = Waiting(patience=0.1, expected=lambda: expected, most=60.0)
+    waiting = Waiting(patience=0.1, expected=lambda: expected, queue=0.2, most=60.0)
     away = Stood(listening, True, waiting)
     await asyncio.sleep(0.3)
     assert not away.stands_in
     expected = False
     began = asyncio.get_running_loop().time()
     await until(lambda: away.stands_in)
-    assert 0.05 < asyncio.get_running_loop().time() - began < 2.0
+    assert 0.1 < asyncio.get_running_loop().time() - began < 2.0
     away.end()
 
 
 @pytest.mark.asyncio
 async def test_nobody_is_expected_for_ever(listening: socket.socket) -> None:
-    away = Stood(listening, True, Waiting(patience=0.05, expected=lambda: True, most=0.1))
+    away = Stood(
+        listening, True, Waiting(patience=0.05, expected=lambda: True, queue=9.0, most=0.1)
+    )
     await until(lambda: away.stands_in)
     away.end()
 
