@@ -93,3 +93,13 @@ def test_a_next_life_waits_for_those_whom_the_last_one_heard() -> None:
     assert after.pending({"hosts": 1}, "next epoch") == ["p"]
     after.on_time(2 * GONE_AFTER)
     assert shown(after) == []
+
+
+def test_who_could_not_be_heard_has_not_ended() -> None:
+    proxies = table(status("a", {"config/hosts": 1}))
+    # NATS was away for a minute: `on_time` was not called meanwhile.
+    proxies.on_return(60.0)
+    proxies.on_time(60.0 + GONE_AFTER - 0.1)
+    assert proxies.pending({"hosts": 2}, "e") == ["a"], "a wait waits for it"
+    proxies.on_time(60.0 + GONE_AFTER)
+    assert proxies.pending({"hosts": 2}, "e") == []
