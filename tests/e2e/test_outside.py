@@ -94,7 +94,7 @@ def test_the_whole_life_of_a_mesh_on_what_others_run(outside: OutsideMesh) -> No
     until(lambda: not _runs(mesh.raylets[0]) and not mesh.actors() & actors - on_the_other, 20)
     until(lambda: mesh.tulle("status").returncode == 0 and _answers(mesh), 45)
     print(f"back {time.monotonic() - began:.1f} s after the death of a raylet")
-    assert _nodes(mesh) == [mesh.nodes[1]]
+    until(lambda: _nodes(mesh) == [mesh.nodes[1]], 10)
     assert {mesh.raylet_of(pid) for pid in mesh.actors()} == {mesh.raylets[1]}
     until(lambda: _states(mesh) == ["ready", "ready"], 30)
 
