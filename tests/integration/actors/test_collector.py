@@ -16,9 +16,11 @@ from tests.support.nats import BusUnderTest, serve_bus
 from tulle.actors.holding.holder import Holder
 from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.telemetry.actor import CollectorActor
+from tulle.actors.telemetry.shards import shard_of
 from tulle.bus import codec
 from tulle.bus.connection import Connection
 from tulle.bus.messages import Series, TelemetryBatch
+from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
 
 
@@ -54,7 +56,9 @@ class Collecting:
     async def send(self, value: float, started: float = 1.0, says: str = "p") -> None:
         series = Series(name=REQUESTS, labels={"response_code": "200"}, value=value)
         batch = TelemetryBatch(proxy=says, started=started, series=[series])
-        await self.proxy.publish(self.bus.subjects.telemetry("0", "p"), codec.encode(batch))
+        await self.proxy.publish(
+            self.bus.subjects.telemetry(shard_of("p"), "p"), codec.encode(batch)
+        )
 
 
 @pytest_asyncio.fixture
@@ -63,6 +67,7 @@ async def collecting() -> AsyncIterator[Collecting]:
         async with serve_bus() as bus:
             holder = Holder(f"{name}/holder.sock", lambda proxy, pool, door: ("127.0.0.1", 0))
             await holder.start()
+            await bus.open_store(Bucket.DESIRED)
             spec = control_spec(bus, Path(name), "collector")
             actor = CollectorActor(spec)
             await actor.health()
