@@ -72,6 +72,8 @@ class Routed(Trying):
 
     def passes(self, head: ResponseHead, ended: bool) -> bool:
         """Edits a response for the client; False: it was not for the client."""
+        if head.failed and self.retries_failed(head, ended):
+            return False
         if self.retries_status(head, ended):
             return False
         if self._edit is not None:

@@ -9,6 +9,11 @@ from tulle.actors.proxy.wire.body import CHUNKED, UNTIL_CLOSE, parse_length, req
 from tulle.actors.proxy.wire.head import Headers, Refused, named_by_connection
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
 
+FAILED_HEADER: Final = b"x-tulle-failed"
+"""From a workload's sidecar to the proxy that asked it: the reason why the app did not answer.
+
+Of this hop alone, so that no app can say it: from an app it gets no further than its sidecar.
+"""
 # Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
 _DROPPED: Final = frozenset(
     {
@@ -21,6 +26,7 @@ _DROPPED: Final = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        FAILED_HEADER,
     }
 )
 
@@ -34,10 +40,11 @@ class ResponseHead:
     """A response's head. `lines` are the headers to forward, as they came.
 
     `length` is what follows: the body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of
-    Content-Length, which a response without a body may have too (HEAD, 304).
+    Content-Length, which a response without a body may have too (HEAD, 304). `failed`: of
+    FAILED_HEADER.
     """
 
-    __slots__ = ("declared", "keep_alive", "length", "lines", "minor", "status")
+    __slots__ = ("declared", "failed", "keep_alive", "length", "lines", "minor", "status")
 
     def __init__(self, status: int, minor: int, lines: list[bytes]) -> None:
         self.status = status
@@ -46,6 +53,7 @@ class ResponseHead:
         self.length = UNTIL_CLOSE
         self.declared: int | None = None
         self.keep_alive = minor == 1
+        self.failed = b""
 
 
 def is_dropped(name: bytes) -> bool:
@@ -103,6 +111,8 @@ def _apply_dropped(head: ResponseHead, dropped: Headers) -> None:
                 head.keep_alive = True
             else:
                 options.append(value)
+        elif name == FAILED_HEADER:
+            head.failed = value
         elif name == b"transfer-encoding":
             require_chunked(value, head.minor, chunked)
             chunked = True
