@@ -268,6 +268,8 @@ async def test_without_a_part_of_the_figures_there_is_no_answer(
 ) -> None:
     monkeypatch.setattr(scraping.Gathering.text, "__defaults__", (0.5,))
     await watched.scale_collectors(2)
+    async with watched.under_traffic():
+        await watched.send(50)
     await watched.further.pop().stop()
     assert (await watched.scrape()).status_code == 503
     monkeypatch.undo()
