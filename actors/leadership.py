@@ -29,7 +29,12 @@ class Timing:
 
     patience: float = 2.5
     refresh: float = 1.0
-    poll: float = 0.5
+    poll: float = 0.25  # so that a death is noticed within 2.75 s, and answered within 3
+
+
+AWAY_AFTER = 2.0
+"""Seconds without an answer of the store, that is asked each second, after which it counts as away:
+who was not heard meanwhile has not been silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,11 @@ class LeadershipMachine:
         self._elected = False
         self._sure = True
         self._since = 0.0  # leading: of the last refresh; following: of the revision's first sight
+
+    @property
+    def sure(self) -> bool:
+        """Whether the key's revision is known: no put of ours is unanswered."""
+        return self._sure
 
     @property
     def pause(self) -> float:
@@ -197,12 +207,18 @@ class Leader:
         self._on_change = on_change
         self._clock = clock
         self._resigned = False
+        self._answered = clock()
         self._turn = asyncio.Lock()  # a refresh during a commit would break the commit's fence
 
     @property
     def leading(self) -> bool:
         """Whether this replica leads; a commit may be refused all the same."""
         return self._machine.leads(self._clock())
+
+    @property
+    def reaches_store(self) -> bool:
+        """Whether the store answered lately: a link may hang for long before it breaks."""
+        return self._clock() - self._answered < AWAY_AFTER
 
     async def run(self) -> None:
         """Follows, leads and refreshes until it resigns; an unreachable store is tried again."""
@@ -228,6 +244,8 @@ class Leader:
         `NoAnswer`: whether it was stored shows in the changed keys, once `leading` is sure again.
         """
         async with self._turn:
+            if not self._machine.sure:
+                await self._read()  # else our own put, stored late, would be taken for another's
             fence = Fence(keys.LEADER, self._machine.name.encode(), self._machine.revision)
             if not self.leading:
                 raise Fenced(fence.key, fence.expected)
@@ -239,6 +257,7 @@ class Leader:
             except (NoAnswer, asyncio.CancelledError):
                 await self._feed(Unanswered())
                 raise
+            self._answered = self._clock()
             await self._feed(Stored(committed.fence_revision))
             return committed
 
@@ -262,6 +281,7 @@ class Leader:
                 entry = await self._store.get(keys.LEADER)
         except (BusError, TimeoutError):
             return  # the next tick reads again
+        self._answered = self._clock()
         if entry is None or entry.operation is Operation.DELETE:
             await self._feed(Seen(0))
         else:
@@ -277,6 +297,7 @@ class Leader:
         except (BusError, TimeoutError):
             await self._feed(Unanswered())
         else:
+            self._answered = self._clock()
             await self._feed(Stored(revision))
 
     async def _release(self, expected: int) -> None:
