@@ -5,17 +5,14 @@ and the sums of what was counted are exact.
 """
 
 import json
-import os
-import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.actor_pids import pid_of, stopped
 from tests.support.mesh import Mesh, until
 from tests.support.processes import processes_of
 from tests.support.steady_traffic import Seen, steady_traffic
@@ -146,7 +143,9 @@ def test_a_policy_is_applied_once_while_its_evaluator_goes(scaled: Mesh) -> None
     mesh = scaled
     with steady_traffic(lambda: mesh.get("/", HOST), PER_SECOND) as seen:
         mesh.succeed("scale", "evaluators", "2")
-        with frozen(mesh, "tulle-evaluator-1"):
+        pid = pid_of(mesh.home, "tulle-evaluator-1")
+        assert pid is not None
+        with stopped(pid):  # so that the other one leads, which is to go
             until(lambda: mesh.status().leader == "tulle-evaluator-2", 15)
         before = mesh.status().revision
         scaling = mesh.start("scaling", "scale", "evaluators", "1")
@@ -164,28 +163,6 @@ def test_a_policy_is_applied_once_while_its_evaluator_goes(scaled: Mesh) -> None
     assert before is not None and after is not None and after.number > before.number
     assert seen.failures == []
     mesh.succeed("delete", "--wait", "se", "while-scaled")
-
-
-@contextmanager
-def frozen(mesh: Mesh, actor: str) -> Iterator[None]:
-    """The actor does nothing while the block runs, so that another takes over."""
-    log = str(mesh.home / "default/logs" / f"{actor}.log")
-    (pid,) = [pid for pid in processes_of(mesh.home) if log in open_files(pid)]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def open_files(pid: int) -> list[str]:
-    """Paths of what a process has open."""
-    found = []
-    with suppress(OSError):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                found.append(os.readlink(descriptor))
-    return found
 
 
 def test_a_mesh_keeps_an_evaluator_and_a_collector(scaled: Mesh) -> None:
