@@ -170,9 +170,13 @@ class Shares:
             self._wanted()
 
     async def _on_sums(self, connection: Connection, shard: Shard, message: Message) -> None:
-        data = await asyncio.to_thread(codec.encode, shard.totals.summary())
-        with contextlib.suppress(BusError):  # who asked asks again
+        if not message.reply:
+            return
+        try:
+            data = await asyncio.to_thread(codec.encode, shard.totals.summary())
             await connection.publish(message.reply, data)
+        except (BusError, ValueError) as error:  # ValueError: more than a message may hold
+            log.warning("sums were not told: shard=%s error=%s", shard.name, error)
 
     async def _on_look(self, _: Message) -> None:
         self._look.set()
