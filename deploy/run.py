@@ -77,10 +77,10 @@ def run_app(of: Settings, options: RunOptions) -> int:
 
 async def _run(of: Settings, options: RunOptions) -> int:
     home = Home(of.mesh_folder)
-    nodes = node_ids(home.nodes)
     with contextlib.ExitStack() as reserved:
         ports = [_reserve(reserved, port) for port in options.ports]
         async with connected(of) as connection:
+            nodes = node_ids(home.nodes)
             workload = Workload(connection, of.mesh, options)
             return await _Run(home, options, workload, nodes, ports, reserved).live()
 
