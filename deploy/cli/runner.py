@@ -77,7 +77,7 @@ def add(
     )
     answer = asyncio.run(_request(world(context), of, "add", request, RunnerAnswer))
     output.show_problems(answer)
-    output.refuse(answer, "refused, there is no such runner")
+    output.refuse(answer, "refused, nothing was changed")
     try:
         Credentials(answer.url, answer.user, answer.jwt, key.seed).write(path)
     except OSError as error:

@@ -5,7 +5,11 @@ import typer
 # typer keeps the class of all these errors to itself.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-_NOISE = ("Value error, ", ", unable to parse string as an integer")
+_PLAINLY = {
+    "Value error, ": "",
+    ", unable to parse string as an integer": "",
+    "Input should be": "it must be",
+}
 
 
 def sentence(error: Exception) -> str | None:
@@ -17,8 +21,10 @@ def sentence(error: Exception) -> str | None:
     if context is None or type(error).__name__ == "NoArgsIsHelpError":
         return None
     said: str = error.format_message()  # type: ignore[attr-defined]  # as above
-    for noise in _NOISE:
-        said = said.replace(noise, "")
+    for words, plain in _PLAINLY.items():
+        said = said.replace(words, plain)
     said = said.rstrip(".")
+    if context.info_name == "run" and "option" in said:
+        said += ": an app's own stand behind --"
     join = " See" if said.endswith("?") else "; see"
     return f"{said[:1].lower()}{said[1:]}{join} `{context.command_path} --help`"
