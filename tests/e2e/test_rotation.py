@@ -16,7 +16,7 @@ from tests.support.gateway_certificates import certificate_pem, key_pem, make_ke
 from tests.support.mesh import Mesh, until
 from tests.support.mesh_client import MeshClient, mesh_client
 from tests.support.processes import processes_of
-from tests.support.secrets_of import Secrets, held, open_to_others, secrets_of, secrets_of_file
+from tests.support.secrets_of import Secrets, open_to_others, secrets_of, secrets_of_file
 from tests.support.steady_traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(240)
@@ -133,11 +133,11 @@ def secrets(brief: Mesh, client: MeshClient, tmp_path_factory: pytest.TempPathFa
     )
     assert guest.returncode == 0, guest
     root = brief.home / "default"
-    names = {path.name for path in held(root)}
-    assert names >= {"ticket.key", "ray.token", "keys.json", "nats.json", "operator.creds"}
-    assert {path.suffix for path in (root / "proxies").rglob("*")} >= {".pem", ".json"}
+    found = secrets_of(root)
+    names = {Path(place).name for place in found.values()}
+    assert names >= {"ticket.key", "ray.token", "keys.json", "nats.json", "identity.json"}
     return (
-        secrets_of(root)
+        found
         | secrets_of_file(folder / "till.key")
         | secrets_of_file(folder / "ci.json")
         | {client.credential.encode(): "http_proxy of watch"}

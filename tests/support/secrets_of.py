@@ -120,7 +120,7 @@ def _forms(path: Path) -> Iterator[bytes]:
     if path.name in ("ticket.key", "ray.token"):
         yield from _forms_of_bytes(content.strip())
     yield from _SEED.findall(content)
-    for pem in _PEM.findall(content):
+    for pem in _PEM.findall(content.replace(b"\\n", b"\n")):  # as in JSON
         yield from _forms_of_key(pem)
     if path.suffix == ".json" and b'"seed"' in content:
         yield json.loads(content)["seed"].encode()

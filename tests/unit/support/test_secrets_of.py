@@ -1,6 +1,7 @@
 """The searcher for secrets finds each kind, in each form, and nothing where there is none."""
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     user.write_creds(tmp_path / "creds/operator.creds")
     (tmp_path / "nats/keys.json").write_text(f'{{"account": "{ACCOUNT_SEED}"}}')
     (tmp_path / "authority/ticket.key").write_bytes(TICKET_KEY)
-    (tmp_path / "proxies/a-v1-xxxxx/key.pem").write_text(PEM)
+    (tmp_path / "proxies/a-v1-xxxxx/identity.json").write_text(json.dumps({"key_pem": PEM}))
     (tmp_path / "ray.token").write_text(TOKEN)
     return tmp_path
 
