@@ -7,6 +7,7 @@ error that closes nats-py's client for good (it has several) is a break like any
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -80,7 +81,7 @@ class Link:
             raise ConnectFailed(url, f"nothing answered within {CONNECT_SECONDS} s") from None
         except (OSError, nats.errors.Error) as error:
             self.abort()
-            raise ConnectFailed(url, str(self._last_error or error)) from None
+            raise ConnectFailed(url, _why(self._last_error or error)) from None
         except BaseException:
             self.abort()
             raise
@@ -206,3 +207,14 @@ def _as_not_connected(action: str) -> Iterator[None]:
         OSError,
     ):
         raise NotConnected(action) from None
+
+
+def _why(error: Exception) -> str:
+    """What kept a client from the server, without the words of the system where they are known."""
+    match error:
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case socket.gaierror():
+            return "nobody knows a host of that name"
+        case _:
+            return str(error)

@@ -34,25 +34,30 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: tulle status")(status)
     app.command(epilog="Example: tulle services -o json")(services)
     app.command(epilog="Example: tulle workloads")(workloads)
-    app.command(epilog="Example: tulle scale ingress 3")(scale)
+    # Else -1 would be an option that nobody knows.
+    numbers = {"ignore_unknown_options": True}
+    app.command(epilog="Example: tulle scale ingress 3", context_settings=numbers)(scale)
 
 
 def status(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show each proxy, and whether it is current."""
-    answer = _ask(world(context), settings.read(mesh), "status", StatusAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _status(answer))
+    answer = _ask(world(context), settings.read(mesh), "status", StatusAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_status(answer))
 
 
 def services(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show the services that the mesh knows."""
-    answer = _ask(world(context), settings.read(mesh), "services", ServicesAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _services(answer))
+    answer = _ask(world(context), settings.read(mesh), "services", ServicesAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_services(answer))
 
 
 def workloads(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show each running instance of each service."""
-    answer = _ask(world(context), settings.read(mesh), "workloads", ServicesAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _workloads(answer))
+    answer = _ask(world(context), settings.read(mesh), "workloads", ServicesAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_workloads(answer))
 
 
 def scale(
@@ -75,8 +80,12 @@ def scale(
         typer.echo(f"pool {pool} has {counted(replicas, *_MEMBERS.get(pool, PROXIES))}")
 
 
-def _ask(to: World, of: settings.Settings, verb: str, expected: type[AnswerT]) -> AnswerT:
+def _ask(
+    to: World, of: settings.Settings, verb: str, expected: type[AnswerT], form: Form
+) -> AnswerT:
     answer = asyncio.run(_request(to, of, verb, MeshRequest(id=new_id()), expected))
+    if form is Form.JSON:
+        typer.echo(output.as_json(answer))
     output.show_problems(answer)
     output.refuse(answer, f"the mesh did not say its {verb}")
     return answer
