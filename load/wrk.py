@@ -20,6 +20,27 @@ end
 """
 
 
+VARIED = """\
+local headers = {
+    ["Host"] = "%(host)s",
+    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ["Accept-Language"] = "en-GB,en;q=0.5",
+    ["Accept-Encoding"] = "gzip, deflate, br",
+    ["Cache-Control"] = "no-cache",
+    ["Referer"] = "http://%(host)s/",
+    ["Sec-Fetch-Mode"] = "navigate",
+}
+local count = 0
+request = function()
+    count = count + 1
+    headers["Cookie"] = "session=" .. count
+    headers["X-Unique"] = "unique-" .. count
+    return wrk.format("GET", "%(path)s/" .. count, headers)
+end
+"""
+
+
 class WrkFailed(Exception):
     """wrk did not run to its end; the text is what it said."""
 
@@ -63,7 +84,7 @@ def parse(output: str) -> Sample:
 async def run(folder: Path, scenario: Scenario, port: int, seconds: int) -> Sample:
     """Runs wrk for `seconds`. Raises `WrkFailed`."""
     script = folder / "wrk.lua"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT + (VARIED % {"host": HOST, "path": scenario.path}) * scenario.varied)
     arguments = command(shutil.which("wrk") or "wrk", script, scenario, port, seconds)
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -1,4 +1,5 @@
-"""Carries out what the machine decides: on the bus by `subscriptions.py`, in the plane by installs.
+"""Carries out what the machine decides: on the bus by `subscriptions.py`, in the plane by installs,
+on the proxy's own disk by `last_good.py`.
 
 Counterparts: `machine.py`, which gets every event here, one at a time, and its timer.
 """
@@ -7,18 +8,23 @@ import asyncio
 from collections.abc import Callable
 
 from tulle.actors.proxy.events import (
+    Discard,
     Effect,
     Event,
     Install,
     Installable,
+    Keep,
+    Kept,
     Read,
     RemoveCredential,
     RemoveOutbound,
+    Restored,
     SendStatus,
     Subscribe,
     Tick,
     Unsubscribe,
 )
+from tulle.actors.proxy.last_good import LastGood
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.subscriptions import Subscriptions
@@ -34,39 +40,53 @@ class Follower:
     """
 
     def __init__(
-        self, machine: ProxyMachine, plane: Plane, on_gateway: Callable[[GatewayConfig], None]
+        self,
+        machine: ProxyMachine,
+        plane: Plane,
+        last_good: LastGood,
+        on_gateway: Callable[[GatewayConfig], None],
     ) -> None:
         self.has_first_keys = asyncio.Event()
         self._machine = machine
         self._plane = plane
+        self._last_good = last_good
         self._on_gateway = on_gateway
         self._loop = asyncio.get_running_loop()
         self._subscriptions: Subscriptions | None = None
+        self._unsubscribed: list[Subscribe | Unsubscribe] = []  # until the bus is there
+        self._stopped = False
         self._events: list[Event] = []
         self._telling = False
         self._holding_status = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    def restore(self, kept: tuple[Kept, ...]) -> bool:
+        """Installs what the last life had in use. Whether that is enough to listen by."""
+        self.tell(Restored(kept))
+        return self._machine.restored
+
     async def start(self, subscriptions: Subscriptions) -> None:
         """Follows the bus from now on."""
         self._subscriptions = subscriptions
+        waiting, self._unsubscribed = self._unsubscribed, []
+        for effect in waiting:
+            self._perform(effect)
         self.tell(Tick())
         await subscriptions.start()
 
     async def stop(self) -> None:
         """Ends it; what is installed stays."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
+        await self._last_good.flush()
         subscriptions, self._subscriptions = self._subscriptions, None
         if subscriptions is not None:
             await subscriptions.stop()
 
     def tell(self, event: Event) -> None:
-        """Handles `event` and performs its effects; an event that these cause comes after.
-
-        Before the start nobody listens: the machine then gets the newest state, no history.
-        """
-        if self._subscriptions is None:
+        """Handles `event` and performs its effects; an event that these cause comes after."""
+        if self._stopped:
             return
         self._events.append(event)
         if self._telling:
@@ -76,7 +96,7 @@ class Follower:
             while self._events:
                 effects = self._machine.handle(self._events.pop(0), self._loop.time())
                 for effect in effects:
-                    self._perform(effect, self._subscriptions)
+                    self._perform(effect)
         finally:
             self._telling = False
         if not self.has_first_keys.is_set() and self._machine.has_first_keys():
@@ -87,20 +107,32 @@ class Follower:
         """No status leaves until as many holds have ended as were begun."""
         self._holding_status += 1 if hold else -1
 
-    def _perform(self, effect: Effect, bus: Subscriptions) -> None:
+    def _perform(self, effect: Effect) -> None:
         match effect:
-            case Subscribe(ref):
-                bus.subscribe(ref)
-            case Unsubscribe(ref):
-                bus.unsubscribe(ref)
-            case Read(ref, number):
-                bus.read(ref, number)
+            case Subscribe() | Unsubscribe() | Read() | SendStatus():
+                self._on_bus(effect)
+            case Keep() | Discard():
+                self._last_good.write(effect)
             case Install(what):
                 self._install(what)
             case RemoveOutbound(host):
                 self._plane.remove_outbound(host)
             case RemoveCredential(name):
                 self._plane.remove_credential(name)
+
+    def _on_bus(self, effect: Subscribe | Unsubscribe | Read | SendStatus) -> None:
+        bus = self._subscriptions
+        match effect:
+            case Subscribe() | Unsubscribe() if bus is None:
+                self._unsubscribed.append(effect)
+            case _ if bus is None:
+                pass  # a read follows the connection, a status is followed by the next
+            case Subscribe(ref):
+                bus.subscribe(ref)
+            case Unsubscribe(ref):
+                bus.unsubscribe(ref)
+            case Read(ref, number):
+                bus.read(ref, number)
             case SendStatus(status):
                 if not self._holding_status:
                     bus.send_status(status)
