@@ -18,6 +18,18 @@ done = function(summary, latency, requests)
         e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
+"""Prints what `parse` reads."""
+VARIED = (
+    SCRIPT
+    + """\
+local sent = 0
+request = function()
+    sent = sent + 1
+    return wrk.format("GET", wrk.path .. "-" .. sent)
+end
+"""
+)
+"""The same, and no two requests of a run have the same path."""
 
 
 class WrkFailed(Exception):
@@ -60,11 +72,13 @@ def parse(output: str) -> Sample:
         raise WrkFailed(f"wrk said: {output.strip() or 'nothing'}") from error
 
 
-async def run(folder: Path, scenario: Scenario, port: int, seconds: int) -> Sample:
+async def run(
+    folder: Path, scenario: Scenario, port: int, seconds: int, script: str = SCRIPT
+) -> Sample:
     """Runs wrk for `seconds`. Raises `WrkFailed`."""
-    script = folder / "wrk.lua"
-    script.write_text(SCRIPT)
-    arguments = command(shutil.which("wrk") or "wrk", script, scenario, port, seconds)
+    file = folder / "wrk.lua"
+    file.write_text(script)
+    arguments = command(shutil.which("wrk") or "wrk", file, scenario, port, seconds)
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
