@@ -147,7 +147,7 @@ class ProxyActor:
         await self._open_doors()
         self._become("ready")
         self._ready.set()
-        _tune_garbage_collection()
+        tune_garbage_collection()
         await self._each_second()
 
     async def _connect(self) -> Connection:
@@ -317,7 +317,7 @@ def _first_doors(spec: ProxySpec) -> set[str]:
     return {"outbound", *(f"inbound:{port.service}" for port in spec.ports)}
 
 
-def _tune_garbage_collection() -> None:
+def tune_garbage_collection() -> None:
     """What is there by now stays: it is looked at no more, and the rest less often."""
     gc.collect()
     gc.freeze()
