@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 TESTS ?= tests
+JOBS ?= 2
 export TULLE_SHARED ?= $(abspath ../shared)
 
 .PHONY: setup demo test unit lint bench clean
@@ -18,8 +19,9 @@ setup: .venv/.done
 demo: setup
 	@$(BIN)/tulle demo $(ARGS)
 
+# Two at a time: e2e tests wait more than they work. JOBS=0: one after the other.
 test: setup
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 unit: setup
 	$(BIN)/pytest tests/unit

@@ -23,7 +23,12 @@ class Timing:
 
     patience: float = 2.5
     refresh: float = 1.0
-    poll: float = 0.5
+    poll: float = 0.25  # so that a death is noticed within 2.75 s, and answered within 3
+
+
+AWAY_AFTER = 2.0
+"""Seconds without an answer of the store, that is asked each second, after which it counts as away:
+who was not heard meanwhile has not been silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,11 @@ class LeadershipMachine:
         self._elected = False
         self._sure = True
         self._since = 0.0  # leading: of the last refresh; following: of the revision's first sight
+
+    @property
+    def sure(self) -> bool:
+        """Whether the key's revision is known: no put of ours is unanswered."""
+        return self._sure
 
     @property
     def pause(self) -> float:
@@ -175,12 +185,18 @@ class Leader:
         self._machine = LeadershipMachine(name, self._timing)
         self._on_change = on_change
         self._clock = clock
+        self._answered = clock()
         self._turn = asyncio.Lock()  # a refresh during a commit would break the commit's fence
 
     @property
     def leading(self) -> bool:
         """Whether this replica leads; a commit may be refused all the same."""
         return self._machine.leads(self._clock())
+
+    @property
+    def reaches_store(self) -> bool:
+        """Whether the store answered lately: a link may hang for long before it breaks."""
+        return self._clock() - self._answered < AWAY_AFTER
 
     async def run(self) -> None:
         """Follows, leads and refreshes until cancelled; an unreachable store is tried again."""
@@ -195,6 +211,8 @@ class Leader:
         `NoAnswer`: whether it was stored shows in the changed keys, once `leading` is sure again.
         """
         async with self._turn:
+            if not self._machine.sure:
+                await self._read()  # else our own put, stored late, would be taken for another's
             fence = Fence(keys.LEADER, self._machine.name.encode(), self._machine.revision)
             if not self.leading:
                 raise Fenced(fence.key, fence.expected)
@@ -206,6 +224,7 @@ class Leader:
             except (NoAnswer, asyncio.CancelledError):
                 await self._feed(Unanswered())
                 raise
+            self._answered = self._clock()
             await self._feed(Stored(committed.fence_revision))
             return committed
 
@@ -227,6 +246,7 @@ class Leader:
                 entry = await self._store.get(keys.LEADER)
         except (BusError, TimeoutError):
             return  # the next tick reads again
+        self._answered = self._clock()
         if entry is None or entry.operation is Operation.DELETE:
             await self._feed(Seen(0))
         else:
@@ -242,4 +262,5 @@ class Leader:
         except (BusError, TimeoutError):
             await self._feed(Unanswered())
         else:
+            self._answered = self._clock()
             await self._feed(Stored(revision))

@@ -51,6 +51,7 @@ class ControlPlane:
             role=role,
             first=first,
             count=count,
+            folder=self.folder / "proxies",
             host=host,
             pool=pool,
         )

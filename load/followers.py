@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from tulle.actors.proxy.actor import tune_garbage_collection
 from tulle.actors.proxy.events import HostWanted, Reported
 from tulle.actors.proxy.follower import Follower
+from tulle.actors.proxy.last_good import LastGood
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
@@ -39,6 +40,7 @@ from tulle.bus.permissions import ProxyUser, rights
 from tulle.bus.subjects import Subjects
 from tulle.load.probe import Probe
 from tulle.policies.config import GatewayConfig, OutboundConfig, Route
+from tulle.policies.steps import Steps
 
 CONNECTING_AT_ONCE = 16
 CONNECT_SECONDS = 30.0
@@ -53,6 +55,7 @@ class Job(BaseModel):
     role: str  # "sidecar" or "gateway"
     first: int
     count: int
+    folder: Path  # for what the proxies keep
     host: str = ""
     pool: str = ""
 
@@ -81,12 +84,12 @@ class WatchedPlane(Plane):
     watched: Installs
     proxy: str
 
-    def install_outbound(self, config: OutboundConfig) -> None:
-        super().install_outbound(config)
+    def installing_outbound(self, config: OutboundConfig) -> Steps[None]:
+        yield from super().installing_outbound(config)
         self.watched.add(self.proxy, config.ports[0].routes if config.ports else ())
 
-    def install_gateway(self, config: GatewayConfig) -> None:
-        super().install_gateway(config)
+    def installing_gateway(self, config: GatewayConfig) -> Steps[None]:
+        yield from super().installing_gateway(config)
         hosts = config.listeners[0].virtual_hosts if config.listeners else ()
         self.watched.add(self.proxy, hosts[0].routes if hosts else ())
 
@@ -115,7 +118,9 @@ async def follow(job: Job, issuer: Issuer, number: int, installs: Installs) -> S
     )
     plane = WatchedPlane(spec, loop=asyncio.get_running_loop(), want_host=lambda host: None)
     plane.watched, plane.proxy = installs, spec.id
-    follower = Follower(ProxyMachine(spec, time.time()), plane, lambda config: None)
+    kept = LastGood(job.folder / spec.id)
+    await asyncio.to_thread(kept.load)
+    follower = Follower(ProxyMachine(spec, time.time()), plane, kept, lambda config: None)
     await follower.start(Subscriptions(connection, subjects, spec.id, follower.tell))
     await follower.has_first_keys.wait()
     follower.tell(Reported("ready", (), ()))

@@ -1,8 +1,8 @@
 """Whether a sidecar's memory stays: `python -m tulle.load.memory`.
 
-wrk -> gateway -> mTLS -> sidecar with an AuthorizationPolicy -> nginx, a path of its own for each
-request, telemetry on. PSS of the sidecar's actor (its own pages, and its share of those that it
-shares with others) is read after 100,000 requests and after 300,000.
+wrk -> gateway -> mTLS -> sidecar with an AuthorizationPolicy -> nginx, telemetry on; each request
+has a path, a cookie and a header of its own. PSS of the sidecar's actor (its own pages, and its
+share of those that it shares with others) is read after 100,000 requests and after 300,000.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tulle.load.workloads import PORT, SERVICE, own_mesh, start_backends
 
 MOST_GROWTH_PERCENT = 3.0
 SECONDS = 4  # of a run of wrk
-SCENARIO = replace(SCENARIOS["http1-mtls-pair"], path=PATH)
+SCENARIO = replace(SCENARIOS["http1-mtls-pair"], path=PATH, varied=True)
 
 
 class Load:
@@ -35,9 +35,7 @@ class Load:
     async def until(self, requests: int) -> None:
         """Returns when so many were answered, failures not counted. Raises `WrkFailed`."""
         while self.requests < requests:
-            sample = await wrk.run(
-                self._folder, SCENARIO, self._port, self._seconds, script=wrk.VARIED
-            )
+            sample = await wrk.run(self._folder, SCENARIO, self._port, self._seconds)
             self.requests += sample.requests
             self.failed += sample.errors
 

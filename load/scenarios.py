@@ -17,6 +17,8 @@ class Scenario:
     """`connections` of wrk that send GETs of `path`, one after the other each, at full speed.
 
     `pair`: a contestant is a gateway and a sidecar with mTLS between them, else one gateway.
+    `varied`: as browsers are, with ten headers; a path below `path`, a cookie and another header
+    are said once and never again.
     """
 
     name: str
@@ -24,14 +26,19 @@ class Scenario:
     path: str = "/api/hello"
     connections: int = 32
     pair: bool = False
+    varied: bool = False
 
 
 SCENARIOS: Mapping[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
         Scenario("http1", "wrk -> gateway -> nginx, HTTP/1.1, a small body"),
+        Scenario("http1-varied", "as http1, no request like another", varied=True),
         Scenario(
             "http1-mtls-pair", "wrk -> gateway -> mTLS -> sidecar with RBAC -> nginx", pair=True
+        ),
+        Scenario(
+            "http1-mtls-pair-varied", "the same, no request like another", pair=True, varied=True
         ),
     )
 }

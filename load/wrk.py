@@ -18,18 +18,27 @@ done = function(summary, latency, requests)
         e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
-"""Prints what `parse` reads."""
-VARIED = (
-    SCRIPT
-    + """\
-local sent = 0
+
+
+VARIED = """\
+local headers = {
+    ["Host"] = "%(host)s",
+    ["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ["Accept-Language"] = "en-GB,en;q=0.5",
+    ["Accept-Encoding"] = "gzip, deflate, br",
+    ["Cache-Control"] = "no-cache",
+    ["Referer"] = "http://%(host)s/",
+    ["Sec-Fetch-Mode"] = "navigate",
+}
+local count = 0
 request = function()
-    sent = sent + 1
-    return wrk.format("GET", wrk.path .. "-" .. sent)
+    count = count + 1
+    headers["Cookie"] = "session=" .. count
+    headers["X-Unique"] = "unique-" .. count
+    return wrk.format("GET", "%(path)s/" .. count, headers)
 end
 """
-)
-"""The same, and no two requests of a run have the same path."""
 
 
 class WrkFailed(Exception):
@@ -72,13 +81,11 @@ def parse(output: str) -> Sample:
         raise WrkFailed(f"wrk said: {output.strip() or 'nothing'}") from error
 
 
-async def run(
-    folder: Path, scenario: Scenario, port: int, seconds: int, script: str = SCRIPT
-) -> Sample:
+async def run(folder: Path, scenario: Scenario, port: int, seconds: int) -> Sample:
     """Runs wrk for `seconds`. Raises `WrkFailed`."""
-    file = folder / "wrk.lua"
-    file.write_text(script)
-    arguments = command(shutil.which("wrk") or "wrk", file, scenario, port, seconds)
+    script = folder / "wrk.lua"
+    script.write_text(SCRIPT + (VARIED % {"host": HOST, "path": scenario.path}) * scenario.varied)
+    arguments = command(shutil.which("wrk") or "wrk", script, scenario, port, seconds)
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

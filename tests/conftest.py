@@ -13,6 +13,8 @@ hypothesis.settings.register_profile("tulle", deadline=None)
 hypothesis.settings.load_profile("tulle")
 
 ROOT = Path(__file__).resolve().parent.parent
+E2E = ROOT / "tests" / "e2e"
+SESSION_MESH = "mesh"
 if str(ROOT) not in sys.path:
     # Last: from the root, `import actors` would be a second copy of tulle.actors.
     sys.path.append(str(ROOT))
@@ -23,6 +25,22 @@ from tests.support import shared  # noqa: E402 - found by the path above
 def pytest_configure(config: pytest.Config) -> None:
     """Makes our markers known."""
     config.addinivalue_line("markers", "needs_shared: reads Istio's files, which are not ours")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `pytest -n 2`: what shares a fixture stays together, and whole meshes come first."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: E2E not in item.path.parents)
+
+
+def _group(item: pytest.Item) -> str:
+    """Its file, or the session's mesh, of which one is enough."""
+    fixtures = getattr(item, "fixturenames", ())
+    return SESSION_MESH if "mesh" in fixtures and E2E in item.path.parents else str(item.path)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

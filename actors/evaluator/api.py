@@ -114,6 +114,8 @@ class PolicyApi:
         self, expected: type[RequestT], answer: Callable[[RequestT, str], Awaitable[None]]
     ) -> Callable[[Message], Awaitable[None]]:
         async def handle(message: Message) -> None:
+            if not self._leader.leading:
+                return  # e.g. frozen, and overtaken: the one that leads answers
             try:
                 request = codec.decode(expected, message.data)
             except Undecodable as error:

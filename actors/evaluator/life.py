@@ -95,7 +95,7 @@ class EvaluatorLife:
             tasks.create_task(self._watch(Bucket.REGISTRY, registry))
             tasks.create_task(leader.run())
             tasks.create_task(terms.run(lambda: self._lead(policies, config, leader)))
-            tasks.create_task(self._beat())
+            tasks.create_task(self._beat(leader))
 
     # Following.
 
@@ -180,9 +180,14 @@ class EvaluatorLife:
 
     # The heartbeat.
 
-    async def _beat(self) -> None:
+    async def _beat(self, leader: Leader) -> None:
+        away = False
         while True:
-            self._follow.proxies.on_time(_now())
+            before, away = away, not leader.reaches_store
+            if before and not away:
+                self._follow.proxies.on_return(_now())
+            if not away:
+                self._follow.proxies.on_time(_now())
             self._follow.reported.beat()
             await self._send_heartbeat()
             await asyncio.sleep(HEARTBEAT_SECONDS)

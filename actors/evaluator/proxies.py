@@ -2,7 +2,7 @@
 
 Pure. Whoever was not heard for `GONE_AFTER` seconds has ended (or lost the bus, and will read all
 it holds when it is back), and so has a sidecar whose workload left the registry; nobody waits for
-it.
+it. When NATS was away for all, nobody has ended for that: who waits then waits for those before.
 """
 
 from collections.abc import Iterable, Mapping
@@ -48,8 +48,12 @@ class ProxyTable:
         for present in self._workloads[name]:
             self._ended.pop(present, None)
 
+    def on_return(self, now: float) -> None:
+        """Nobody could be heard until now: silence counts from here on."""
+        self._heard = {proxy: Heard(heard.status, now) for proxy, heard in self._heard.items()}
+
     def on_time(self, now: float) -> None:
-        """Forgets who has ended."""
+        """Forgets who has ended. Not to be called while nobody can be heard."""
         self._heard = {
             proxy: heard for proxy, heard in self._heard.items() if now - heard.when < GONE_AFTER
         }

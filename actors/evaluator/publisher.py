@@ -1,7 +1,7 @@
 """The leading evaluator's way to bucket `config`: compile what changed, commit it behind a fence.
 
-The bucket has a leader key of its own, claimed at election, so that a deposed evaluator's config
-is refused although its leadership is about bucket `policies`. Compiling runs off the loop, so that
+The bucket is claimed at election (actors.claim), so that a deposed evaluator's config is refused
+although its leadership is about bucket `policies`. Compiling runs off the loop, so that
 lease and answers never wait for it. Changes that come meanwhile are compiled together next.
 """
 
@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tulle.actors.claim import Claim
 from tulle.actors.evaluator.published import SLICE, Published
 from tulle.actors.evaluator.pulse import Pulse
 from tulle.actors.recent import RecentChanges
-from tulle.bus import keys
 from tulle.bus.errors import BusError
-from tulle.bus.store import Change, Fence, Store
+from tulle.bus.store import Change, Store
 from tulle.policies.compile.world import Compilation, compile_world
 from tulle.policies.world import World
 
@@ -39,10 +39,6 @@ class Target:
     revision: int
 
 
-class _Deposed(Exception):
-    """Another one leads: the bucket is its to claim."""
-
-
 class Publisher:
     """Made at election, `run` until deposed. `on_published` is called after each publication.
 
@@ -60,13 +56,11 @@ class Publisher:
     ) -> None:
         self.recent = RecentChanges()
         self._store = store
-        self._name = name
+        self._claim = Claim(store, name, leading)
         self._on_published = on_published
-        self._leading = leading
         self._clock = clock
         self._target: Target | None = None
         self._done: Target | None = None
-        self._fence: Fence | None = None
         self._published = Published()
         self._compilation: Compilation | None = None
         self._pulse = Pulse()
@@ -107,28 +101,22 @@ class Publisher:
         """Publishes until cancelled; what fails is tried again from what the store then holds."""
         while True:
             try:
-                if self._fence is None:
-                    await self._claim()
+                if not self._claim.held:
+                    await self._take_over()
                 await self._publish_newest()
-            except (BusError, TimeoutError, _Deposed) as error:
+            except (BusError, TimeoutError) as error:
                 log.warning("config is not published, trying again: error=%s", error)
-                self._fence = None
+                self._claim.release()
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await self._pulse.until(lambda: self._target is not self._done)
 
-    async def _claim(self) -> None:
-        """Takes the bucket's leader key, then reads what the predecessor left."""
-        leader = await self._store.get(keys.LEADER)
-        # Asked after the read: a successor's claim from here on makes the put a conflict.
-        if not self._leading():
-            raise _Deposed(f"{self._name} does not lead any more")
-        value = self._name.encode()
-        revision = await self._store.put_if(keys.LEADER, value, leader.revision if leader else 0)
+    async def _take_over(self) -> None:
+        """Claims the bucket, then reads what the predecessor left."""
+        await self._claim.take()
         self._published = Published(await self._store.get_all())
         newest = sorted(self._published.newest.items(), key=lambda item: item[1])[-INHERITED:]
         self.recent.add(dict(newest), self._clock())
-        self._fence = Fence(keys.LEADER, value, revision)
 
     async def _publish_newest(self) -> None:
         target = self._target
@@ -148,10 +136,7 @@ class Publisher:
         return compilation, self._published.changes(compilation.configs)
 
     async def _commit(self, changes: list[Change]) -> dict[str, int]:
-        assert self._fence is not None
-        fence = self._fence
-        committed = await self._store.put_all(changes, fence)
-        self._fence = Fence(fence.key, fence.value, committed.fence_revision)
+        committed = await self._claim.commit(changes)
         revisions = self._published.on_committed(changes, committed.revision)
         self.recent.add(revisions, self._clock())
         return revisions

@@ -2,9 +2,11 @@
 
 A thin shell: `follower.py` keeps the config newest, `plane.py` serves traffic, `identity.py`,
 `doors.py` and `telemetry.py` are its sides towards the authority, the holder and the collector.
-Order of start: holder, bus, certificate, first keys, doors, `ready`. After that NATS, evaluator and
-authority may be away: traffic goes on. Without one of its vital tasks it would be there and do half
-of its work: it says so, and leaves its process for Ray to start it again.
+Order of start: holder, what its last life had, bus, certificate, first keys, doors, `ready`. After
+that NATS, evaluator and authority may be away: traffic goes on. At a restart they may be away, too:
+what the last life had is served by when the bus does not tell more within `BUS_SECONDS`. Without
+one of its vital tasks it would be there and do half of its work: it says so, and leaves its process
+for Ray to start it again.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from tulle.actors.proxy.doors import Doors
 from tulle.actors.proxy.events import HostWanted, Ref, Reported, State
 from tulle.actors.proxy.follower import Follower
 from tulle.actors.proxy.identity import IdentityKeeper
+from tulle.actors.proxy.last_good import LastGood
 from tulle.actors.proxy.machine import ProxyMachine
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.spec import ProxySpec
@@ -41,6 +44,8 @@ TO_START_AGAIN: Final = 70
 LAST_WORDS_SECONDS: Final = 2.0
 """From a failure to the end: time to say why, and a bound on how often Ray starts it again."""
 
+BUS_SECONDS: Final = 1.0
+"""For how long a proxy that could serve by its last good config waits for a newer one."""
 DRAIN_SECONDS: Final = {"sidecar": 10.0, "gateway": 30.0}
 RETRY_DOORS: Final = 5.0
 DEFAULT_GATEWAY_PORT: Final = 80
@@ -70,7 +75,8 @@ class ProxyActor:
         self._started = time.time()
         self._plane = Plane(spec, loop=self._loop, want_host=self._want_host)
         machine = ProxyMachine(spec, self._started)
-        self._follower = Follower(machine, self._plane, self._on_gateway)
+        self._last_good = LastGood(Path(spec.folder))
+        self._follower = Follower(machine, self._plane, self._last_good, self._on_gateway)
         self._doors = Doors(
             spec,
             self._plane,
@@ -83,7 +89,7 @@ class ProxyActor:
         self._failure = ""
         self._said: tuple[str, ...] = ()  # of the plane's problems
         self._context: SSLContext | None = None
-        self._keeper: IdentityKeeper | None = None
+        self._keeper = IdentityKeeper(spec, self._subjects, self._install_identity, self._report)
         self._connection: Connection | None = None
         self._telemetry: TelemetrySender | None = None
         self._ready = asyncio.Event()
@@ -123,14 +129,32 @@ class ProxyActor:
         if type(self._loop).__module__ != "uvloop":
             log.warning("the event loop is not uvloop: proxying costs more")
         await self._doors.connect()
+        self._keeper.restore()
+        restored = self._follower.restore(await asyncio.to_thread(self._last_good.load))
+        self._run(self._join_bus(), vital=True)
+        await self._until_it_can_serve(restored)
+        await self._open_doors()
+        self._become("ready")
+        self._ready.set()
+        tune_garbage_collection()
+        await self._each_second()
+
+    async def _until_it_can_serve(self, restored: bool) -> None:
+        """A certificate, and all that is always held: from the bus, or in time from the disk."""
+        try:
+            async with asyncio.timeout(BUS_SECONDS if restored else None):
+                await self._follower.has_first_keys.wait()
+        except TimeoutError:
+            log.warning("the bus says nothing: serving by the last good config")
+        await self._keeper.installed.wait()
+
+    async def _join_bus(self) -> None:
+        """Follows the bus from its first connection on, whenever that comes."""
         self._connection = connection = await self._connect()
         self._telemetry = TelemetrySender(
             connection, self._subjects, self._plane.stats, self.spec.id, self._started
         )
-        self._keeper = IdentityKeeper(
-            self.spec, connection, self._subjects, self._install_identity, self._report
-        )
-        self._run(self._keeper.run(), vital=True)
+        self._run(self._keeper.run(connection), vital=True)
         await self._follower.start(
             Subscriptions(
                 connection, self._subjects, self.spec.id, self._follower.tell, self._loses
@@ -142,13 +166,6 @@ class ProxyActor:
             )
         )
         connection.on_reconnect(self._want_telemetry)
-        await self._keeper.installed.wait()
-        await self._follower.has_first_keys.wait()
-        await self._open_doors()
-        self._become("ready")
-        self._ready.set()
-        tune_garbage_collection()
-        await self._each_second()
 
     async def _connect(self) -> Connection:
         while True:
@@ -231,7 +248,7 @@ class ProxyActor:
         problems += self._doors.problems.values()
         self._said = self._plane.problems
         problems += self._said
-        if self._keeper is not None and self._keeper.problem:
+        if self._keeper.problem:
             problems.append(self._keeper.problem)
         self._doors.tell(self._state, "; ".join(problems))
         self._follower.tell(Reported(self._state, self._doors.listening, tuple(problems)))

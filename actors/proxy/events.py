@@ -3,7 +3,7 @@
 Events come from the shell, `actor.py`; effects go back to it from `machine.py` and `held.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from tulle.bus.keeping import CredentialRecord
@@ -29,6 +29,23 @@ class Ref(NamedTuple):
 
 
 # -- events ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a proxy's own disk has of `ref` (last_good.py); `what` None: the key did not exist."""
+
+    ref: Ref
+    epoch: str
+    revision: int
+    what: Installable | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A proxy that starts: what its last life had in use."""
+
+    kept: tuple[Kept, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,7 @@ class Reported:
     problems: tuple[str, ...]
 
 
-Event = Connected | HostWanted | Changed | WasRead | ReadFailed | Heard | Tick | Reported
+Event = Restored | Connected | HostWanted | Changed | WasRead | ReadFailed | Heard | Tick | Reported
 
 
 # -- effects --------------------------------------------------------------------------------
@@ -147,10 +164,37 @@ class RemoveCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Write `ref` to the proxy's own disk, for its next life; `value` None: it does not exist."""
+
+    ref: Ref
+    epoch: str
+    revision: int
+    value: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """End what `Keep` began."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
 class SendStatus:
     """Publish what the proxy holds."""
 
     status: ProxyStatus
 
 
-Effect = Subscribe | Unsubscribe | Read | Install | RemoveOutbound | RemoveCredential | SendStatus
+Effect = (
+    Subscribe
+    | Unsubscribe
+    | Read
+    | Install
+    | RemoveOutbound
+    | RemoveCredential
+    | Keep
+    | Discard
+    | SendStatus
+)

@@ -167,8 +167,11 @@ class Exchange(Routed):
             self._out = [*self._out, informational_head(head)]
 
     def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
-        if self.screened and not self.passes(head, ended):
-            return
+        if self.screened:
+            passed = self.screen(head, ended)
+            if passed is None:
+                return
+            head = passed
         client, client_head = self.client, self.head
         self.status = head.status
         self._response_keeps = head.keep_alive

@@ -73,8 +73,8 @@ class GatewayEdge(BaseEdge):
         noted = head.noted
         if noted and (FORWARDED_FOR in noted or FORWARDED_PROTO in noted):
             forwarded = _take_forwarded(head, exchange.client)
+        self.tracer.complete(head)
         added = [forwarded]
-        self.tracer.complete(head, added)
         cluster = choice.cluster
         if cluster is not None and cluster.mutual:
             added.append(self.peer_line)

@@ -9,7 +9,8 @@ replica that lags, so a key counts as known only when both agree with the leader
 - reconnected, or no heartbeat for `SILENCE`: read all;
 - bucket `credentials` has no heartbeat of its own: it is read every `SILENCE`;
 - a new epoch (told by the store or a heartbeat, never by an event): revisions start again, so all
-  is read again; values stay in use until their successors come.
+  is read again; values stay in use until their successors come;
+- restored from the proxy's disk: known until the first connection, which reads all.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -98,6 +99,11 @@ class HeldKeys:
         self._effects.append(Subscribe(ref))
         self._read(ref)
 
+    def restore(self, ref: Ref, revision: int) -> None:
+        """Before the first connection: `ref` is held, at what the last life had of it."""
+        self.hold(ref)
+        self._held[ref].revision, self._held[ref].is_read = revision, True
+
     def drop(self, ref: Ref) -> None:
         """`ref` is held no more."""
         if self._held.pop(ref, None) is not None:
@@ -113,8 +119,10 @@ class HeldKeys:
     def on_changed(self, event: Changed) -> None:
         """A republished change: taken when it is newer and continues what is held."""
         held = self._held.get(event.ref)
-        # Of which epoch it is, no event says: before the first is known, only a read may tell.
-        if held is None or not self.epoch or event.revision <= held.revision:
+        # Of which epoch it is, no event says: before it is known, only a read may tell. One that
+        # was restored may be over.
+        unsure = not self.epoch or not self.connected
+        if held is None or unsure or event.revision <= held.revision:
             return
         if event.previous < held.revision:
             # Another history than ours: the store was made anew. Only a read may tell.

@@ -53,13 +53,13 @@ def retry_after(failures: int, uniform: float) -> float:
 class IdentityKeeper:
     """Installs a certificate, and each that follows it.
 
-    `problem`: why there is none, or no new one; `report` is called when it changes.
+    `restore` needs nobody, `run` the bus. `problem`: why there is none, or no new one; `report` is
+    called when it changes.
     """
 
     def __init__(
         self,
         spec: ProxySpec,
-        connection: Connection,
         subjects: Subjects,
         install: Callable[[Identity], None],
         report: Callable[[], None],
@@ -67,21 +67,31 @@ class IdentityKeeper:
         self.problem = ""
         self.installed = asyncio.Event()
         self._spec = spec
-        self._connection = connection
+        self._connection: Connection | None = None
         self._subjects = subjects
         self._install = install
         self._report = report
         self._folder = Path(spec.folder)
         self._before: Identity | None = None  # valid or not, its key signs for the next
+        self._current: Identity | None = None
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        identity = self._load() or await self._obtain()
+    def restore(self) -> None:
+        """Installs the certificate of the proxy's last life, if it is still valid."""
+        if (identity := self._load()) is not None:
+            self._use(identity)
+
+    async def run(self, connection: Connection) -> None:
+        """Obtains a certificate if there is none, and renews it, until cancelled."""
+        self._connection = connection
         while True:
-            self._install(identity)
-            self.installed.set()
-            await asyncio.sleep(renew_after(identity.not_after, time.time(), random()))
-            identity = await self._obtain()
+            if (identity := self._current) is not None:
+                await asyncio.sleep(renew_after(identity.not_after, time.time(), random()))
+            self._use(await self._obtain())
+
+    def _use(self, identity: Identity) -> None:
+        self._current = identity
+        self._install(identity)
+        self.installed.set()
 
     def _load(self) -> Identity | None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -132,6 +142,7 @@ class IdentityKeeper:
         (self._folder / NEXT_KEY).unlink()
 
     async def _ask(self, key: bytes) -> Identity:
+        assert self._connection is not None  # `run` has it
         spec = self._spec
         csr = make_csr(key, spec.spiffe_id)
         previous, proof = prove(self._before.key_pem, csr) if self._before else ("", "")

@@ -82,7 +82,7 @@ class InboundEdge(BaseEdge):
         recorder = self.recorder_of(exchange)
         forwarded = exchange.client.forwarded
         added = [forwarded] if forwarded else []
-        self.tracer.complete(exchange.head, added)
+        self.tracer.complete(exchange.head)
         exchange.forward(self._choice, added, recorder)
 
     def recorder_of(self, exchange: Exchange) -> Recorder:

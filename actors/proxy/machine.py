@@ -8,27 +8,35 @@ their repair are in `held.py`, their values in `needs.py`; here is what they mea
 - make before break: routes are installed when what they need is known (a record that does not
   exist counts), or after `HELD_BACK` seconds: the registry's records of all services that they
   name and, in gateways, credentials.
+- what is installed is kept on the proxy's own disk. Restored from there it is in use at once, and
+  what the bus says follows; enough to listen by only when all that is always held was kept, be it
+  that a key does not exist: who knows no policies would let everybody pass.
 - own revision: the mesh revision of the newest heartbeat of `config` of which nothing is lacking.
 - `ProxyStatus`: `COALESCE` after an install, at once on a change of the shell's state, and every
   `STATUS_EVERY` seconds.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tulle.actors.proxy.events import (
     Changed,
     Connected,
+    Discard,
     Effect,
     Event,
     Heard,
     HostWanted,
     Install,
     Installable,
+    Keep,
+    Kept,
     ReadFailed,
     Ref,
     RemoveCredential,
     RemoveOutbound,
     Reported,
+    Restored,
     SendStatus,
     Tick,
     WasRead,
@@ -64,6 +72,7 @@ class HeldBack:
     revision: int
     needs: frozenset[Ref]
     deadline: float
+    value: bytes = field(repr=False)
 
 
 class ProxyMachine:
@@ -73,6 +82,7 @@ class ProxyMachine:
         """`started`: Unix time of the actor's start, which tells its lives apart."""
         self.spec = spec
         self.revision = 0
+        self.restored = False  # whether it may listen by what was kept
         self._started = started
         self._effects: list[Effect] = []
         self._held = HeldKeys(self._on_news, self._effects)
@@ -83,10 +93,15 @@ class ProxyMachine:
         self._heartbeat: Heartbeat | None = None
         self._report = Reported("starting", (), ())
         self._undecodable: dict[Ref, str] = {}
+        self._decoded: tuple[Ref, bytes, Installable] | None = None
         self._status_due = 0.0
         self._first = frozenset(first_keys(spec, root_namespace))
         for ref in sorted(self._first):
             self._held.hold(ref)
+
+    def expect(self, ref: Ref, value: bytes, what: Installable) -> None:
+        """What the value of the next event is: it was decoded elsewhere, in steps."""
+        self._decoded = (ref, value, what)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What is to be done, in order, after `event` at monotonic time `now`, in seconds."""
@@ -158,9 +173,12 @@ class ProxyMachine:
 
     def _dispatch(self, event: Event) -> None:
         match event:
+            case Restored(kept):
+                self._restore({it.ref: it for it in kept})
             case Connected(epoch):
                 self._on_epoch(epoch)
                 self._held.on_connected(epoch, self._now)
+                self._status_due = self._now  # who was away is missed
             case HostWanted(host):
                 if self._hosts is not None and host in self._hosts:
                     self._held.hold(Ref(Bucket.CONFIG, keys.outbound(host)))
@@ -168,6 +186,7 @@ class ProxyMachine:
                 self._held.on_changed(event)
             case WasRead():
                 self._held.on_read(event, self._now)
+                self._keep_absence(event)
             case ReadFailed():
                 self._held.on_read_failed(event, self._now)
             case Heard(heartbeat):
@@ -199,7 +218,7 @@ class ProxyMachine:
             self._on_deleted(ref, revision)
             return
         try:
-            what = decode(ref, value)
+            what = self._decoded_value(ref, value)
         except ValueError as error:
             # The last good value stays. A newer version of tulle may have written this.
             self._undecodable[ref] = f"{ref}: {error}"
@@ -207,11 +226,18 @@ class ProxyMachine:
             return
         self._undecodable.pop(ref, None)
         if isinstance(what, OutboundConfig | GatewayConfig):
-            self._hold_back(ref, what, revision)
+            self._hold_back(ref, what, revision, value)
         else:
             self._install(ref, what, Installed(revision))
+            self._keep(ref, revision, value)
         if isinstance(what, HostsConfig):
             self._drop_vanished(what)
+
+    def _decoded_value(self, ref: Ref, value: bytes) -> Installable:
+        expected, self._decoded = self._decoded, None
+        if expected is not None and expected[0] == ref and expected[1] is value:
+            return expected[2]
+        return decode(ref, value)
 
     def _on_deleted(self, ref: Ref, revision: int) -> None:
         """Of a host's config the index decides: whoever is in it keeps what it has."""
@@ -219,17 +245,54 @@ class ProxyMachine:
         if key.kind is keys.KeyKind.SERVICE:
             namespace, name = key.parts
             self._install(ref, ServiceRecord(namespace=namespace, name=name), Installed(revision))
+            self._effects.append(Discard(ref))
         elif key.kind is keys.KeyKind.CREDENTIAL:
-            self._effects.append(RemoveCredential(key.parts[0]))
+            self._effects += [RemoveCredential(key.parts[0]), Discard(ref)]
             self._installed[ref] = Installed(revision)
+
+    # Keeping, and what was kept.
+
+    def _keep(self, ref: Ref, revision: int, value: bytes | None) -> None:
+        self._effects.append(Keep(ref, self._held.epoch, revision, value))
+
+    def _keep_absence(self, event: WasRead) -> None:
+        ref = event.ref
+        absent = event.value is None and ref not in self._installed and self._held.knows(ref)
+        if ref in self._first and absent:
+            self._keep(ref, event.revision, None)
+
+    def _restore(self, kept: Mapping[Ref, Kept]) -> None:
+        """What was in use is in use again, before anything is heard from the bus."""
+        if self._held.connected or not self._first <= kept.keys():
+            return
+        # Files that another epoch left are good, but their numbers say nothing in this one.
+        hosts = Ref(Bucket.CONFIG, keys.HOSTS)
+        self._held.epoch = epoch = kept[hosts].epoch
+        # Endpoints and credentials before the routes to them.
+        for ref in sorted(kept, key=lambda ref: (ref.bucket is Bucket.CONFIG, ref)):
+            revision = kept[ref].revision if kept[ref].epoch == epoch else 0
+            self._held.restore(ref, revision)
+            what = kept[ref].what
+            if what is None:
+                continue
+            needs: frozenset[Ref] = frozenset()
+            if isinstance(what, OutboundConfig | GatewayConfig):
+                needs = needs_of(what)
+            for needed in sorted(needs):
+                self._held.hold(needed)
+            self._install(ref, what, Installed(revision, needs))
+        if isinstance(index := kept[hosts].what, HostsConfig):
+            self._drop_vanished(index)
+        self._drop_unneeded()
+        self.restored = True
 
     # Installing.
 
-    def _hold_back(self, ref: Ref, config: Routing, revision: int) -> None:
+    def _hold_back(self, ref: Ref, config: Routing, revision: int, value: bytes) -> None:
         needs = needs_of(config)
         before = self._held_back.get(ref)
         deadline = before.deadline if before else self._now + HELD_BACK
-        self._held_back[ref] = HeldBack(config, revision, needs, deadline)
+        self._held_back[ref] = HeldBack(config, revision, needs, deadline, value)
         for needed in sorted(needs):
             self._held.hold(needed)
         if before and before.needs - needs:
@@ -243,6 +306,7 @@ class ProxyMachine:
             before = self._installed.get(ref)
             installed = Installed(held_back.revision, held_back.needs)
             self._install(ref, held_back.config, installed)
+            self._keep(ref, held_back.revision, held_back.value)
             if before and before.needs - installed.needs:
                 self._drop_unneeded()
 
@@ -275,6 +339,7 @@ class ProxyMachine:
 
     def _drop(self, ref: Ref) -> None:
         self._held.drop(ref)
+        self._effects.append(Discard(ref))
         self._installed.pop(ref, None)
         self._held_back.pop(ref, None)
         self._undecodable.pop(ref, None)
@@ -287,7 +352,8 @@ class ProxyMachine:
 
     def _raise_revision(self) -> None:
         newest = self._heartbeat.revision if self._heartbeat else 0
-        if newest <= self.revision or self._held_back or not self._held.knows_all():
+        waits = self._held_back or not self._held.connected or not self._held.knows_all()
+        if newest <= self.revision or waits:
             return
         self.revision = newest
         self._status_due = min(self._status_due, self._now + COALESCE)

@@ -136,12 +136,10 @@ class OutboundEdge(BaseEdge):
         if choice is None:
             exchange.refuse(ROUTE_NOT_FOUND)
             return
-        added: list[bytes] = []
-        self.tracer.complete(head, added)
+        self.tracer.complete(head)
         cluster = choice.cluster
-        if cluster is not None and cluster.mutual:
-            added.append(self.peer_line)
-        exchange.forward(choice, added)
+        mutual = cluster is not None and cluster.mutual
+        exchange.forward(choice, [self.peer_line] if mutual else [])
 
     def _accepts(self, credential: bytes) -> bool:
         if hmac.compare_digest(credential, self._accepted):

@@ -97,9 +97,8 @@ class Passthrough:
         if isinstance(outcome, Reason):
             exchange.refuse(outcome)
             return
-        added: list[bytes] = []
-        self._around.tracer.complete(exchange.head, added)
-        exchange.forward(only_choice(outcome), added)
+        self._around.tracer.complete(exchange.head)
+        exchange.forward(only_choice(outcome), [])
 
     async def _look_up(self, target: Target) -> None:
         outcome: Cluster | Reason = UNKNOWN_ADDRESS

@@ -11,6 +11,7 @@ from tulle.actors.proxy.cluster import Cluster
 from tulle.actors.proxy.stats import Recorder
 from tulle.actors.proxy.trying import Trying
 from tulle.actors.proxy.wire.compose import request_head
+from tulle.actors.proxy.wire.request_head import RequestHead
 from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.decide.plan import (
     DEFAULT_RETRY,
@@ -70,13 +71,11 @@ class Routed(Trying):
     def answer(self, answer: LocalAnswer) -> None:
         """Answers locally."""
 
-    def passes(self, head: ResponseHead, ended: bool) -> bool:
-        """Edits a response for the client; False: it was not for the client."""
+    def screen(self, head: ResponseHead, ended: bool) -> ResponseHead | None:
+        """A response as the client gets it; None: it was not for the client."""
         if self.retries_status(head, ended):
-            return False
-        if self._edit is not None:
-            head.lines = self._edit(head.lines)
-        return True
+            return None
+        return head if self._edit is None else head.edited(self._edit(head.lines))
 
     # Inside.
 
@@ -124,14 +123,13 @@ class Routed(Trying):
         if plan.authority:
             head.authority = plan.authority
         if plan.edit_request is not None:
-            head.headers = _edited(plan.edit_request, head.headers, added)
+            head.replace(_edited(plan.edit_request, head, added))
 
 
-def _edited(
-    edit: EditRequest, headers: list[tuple[bytes, bytes]], added: list[bytes]
-) -> list[tuple[bytes, bytes]]:
+def _edited(edit: EditRequest, head: RequestHead, added: list[bytes]) -> list[tuple[bytes, bytes]]:
     """Headers after an edit, which also sees the lines that were to be added."""
-    lines = b"\r\n".join(added).split(b"\r\n") if added else []
+    lines = [line for lines in (*added, head.made) for line in lines.split(b"\r\n") if line]
     added.clear()
+    head.made = b""
     fields = [line.partition(b": ") for line in lines]
-    return edit([*headers, *((name, value) for name, _, value in fields)])
+    return edit([*head.headers, *((name, value) for name, _, value in fields)])

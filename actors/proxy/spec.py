@@ -35,7 +35,8 @@ class ProxySpec:
     """A proxy's identity and where it finds bus, holder and its own folder.
 
     `holder` is the unix socket of the process that holds its listening sockets. `folder` (0700)
-    is its own, for key and certificate. `ticket` is what the authority asks with its CSR.
+    is its own, for key, certificate and last good config. `ticket` is what the authority asks with
+    its CSR.
     For a sidecar `id` is the workload's id; for a gateway `pool` is set and `service` is the
     pool's name. `credential_sha256` (sidecar): hex digest of the expected
     `Proxy-Authorization` password.

@@ -32,25 +32,27 @@ class Tracer:
         self._made = b""
         self._at = 0
 
-    def complete(self, head: RequestHead, added: list[bytes]) -> None:
+    def complete(self, head: RequestHead) -> None:
         """Adds the header lines that the request lacks: x-request-id, traceparent."""
+        if head.ids:
+            return
         at = self._at
         self._at = end = at + _SIZE
-        lines = self._made[at:end]
-        if not lines:
-            lines = self._make()
+        lines = self._made[at:end] or self._make()
         noted = head.noted
         if not noted:
-            added.append(lines)
+            head.made = lines
             return
+        made = []
         if not head.first(REQUEST_ID):
             head.drop({REQUEST_ID})
-            added.append(lines[: len(_ID_LINE)])
+            made.append(lines[: len(_ID_LINE)])
         parents = noted.get(TRACEPARENT, ())
         if len(parents) != 1 or not _VALID.fullmatch(parents[0]):
             # A trace that nobody can read is begun anew, and its state with it (W3C, 3.3).
             head.drop({TRACEPARENT, TRACESTATE})
-            added.append(lines[-len(_PARENT_LINE) :])
+            made.append(lines[-len(_PARENT_LINE) :])
+        head.made = b"\r\n".join(made)
 
     def _make(self) -> bytes:
         """Fills a block, one digit of all its pairs at a time; its first pair."""

@@ -69,6 +69,12 @@ class SupervisorActor:
         self._term: Term | None = None
         self._lives = Lives(spec.name, self._live)
 
+    @property
+    def _leading(self) -> Term | None:
+        """The term, while this replica leads: one that was frozen may not know yet that it does
+        not."""
+        return self._term if self._term is not None and self._term.leads else None
+
     async def health(self) -> None:
         """Returns once it hears requests. Raises what kept it from that."""
         await self._lives.health()
@@ -185,7 +191,7 @@ class SupervisorActor:
             self._term.reported(status)
 
     async def _start(self, parts: tuple[str, ...], request: StartRequest) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         namespace, account = parts
         return await self._answers.once(
@@ -193,7 +199,7 @@ class SupervisorActor:
         )
 
     async def _stop(self, parts: tuple[str, ...], request: StopRequest) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         namespace, account = parts
         return await self._answers.once(
@@ -201,48 +207,48 @@ class SupervisorActor:
         )
 
     async def _scale(self, parts: tuple[str, ...], request: ScaleRequest) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return await self._answers.once(request.id, lambda: term.pools.scale(request))
 
     async def _add_credential(
         self, parts: tuple[str, ...], request: CredentialAddRequest
     ) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return await self._answers.once(request.id, lambda: term.credentials.add(request))
 
     async def _delete_credential(
         self, parts: tuple[str, ...], request: CredentialDeleteRequest
     ) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return await self._answers.once(request.id, lambda: term.credentials.delete(request))
 
     async def _list_credentials(
         self, parts: tuple[str, ...], request: CredentialListRequest
     ) -> Answer | None:
-        return self._term.credentials.listed(request.id) if self._term is not None else None
+        return term.credentials.listed(request.id) if (term := self._leading) else None
 
     async def _add_runner(self, parts: tuple[str, ...], request: RunnerAddRequest) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return await self._answers.once(request.id, lambda: term.runners.add(request))
 
     async def _remove_runner(
         self, parts: tuple[str, ...], request: RunnerRemoveRequest
     ) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return await self._answers.once(request.id, lambda: term.runners.remove(request))
 
     async def _list_runners(
         self, parts: tuple[str, ...], request: RunnerListRequest
     ) -> Answer | None:
-        return self._term.runners.listed(request.id) if self._term is not None else None
+        return term.runners.listed(request.id) if (term := self._leading) else None
 
     async def _list(self, parts: tuple[str, ...], request: MeshRequest) -> Answer | None:
-        if (term := self._term) is None:
+        if (term := self._leading) is None:
             return None
         return ServicesAnswer(
             id=request.id, ok=True, services=term.services.all(), pools=term.pools.all()

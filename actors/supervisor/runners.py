@@ -40,7 +40,13 @@ class Runners:
         await self._ledger.load()
 
     async def add(self, request: RunnerAddRequest) -> RunnerAnswer:
-        """api.runner.add: the user's JWT, or why there is none."""
+        """api.runner.add: the user's JWT, or why there is none.
+
+        The same again, e.g. of a predecessor whose answer was lost, gets it again.
+        """
+        record = self._ledger.get(keys.runner(request.name)) if request.name else None
+        if record is not None and _is_of(record, request):
+            return self._added(request, record)
         if problems := self._problems(request):
             return RunnerAnswer(id=request.id, ok=False, problems=problems)
         record = RunnerRecord(
@@ -51,6 +57,9 @@ class Runners:
             created=self._unix_time(),
         )
         await self._ledger.change(keys.runner(request.name), lambda _: record)
+        return self._added(request, record)
+
+    def _added(self, request: RunnerAddRequest, record: RunnerRecord) -> RunnerAnswer:
         return RunnerAnswer(
             id=request.id,
             ok=True,
@@ -92,3 +101,9 @@ class Runners:
         if len(self._ledger.all()) >= MOST:
             found.append(problem("too-many", "", f"there are {MOST} runners: remove some"))
         return found
+
+
+def _is_of(record: RunnerRecord, request: RunnerAddRequest) -> bool:
+    """Whether `request` made `record`: nobody else has the key of its user."""
+    asked = (request.namespace, request.account, request.user)
+    return (record.namespace, record.account, record.user) == asked

@@ -10,13 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tulle.actors.claim import Claim
 from tulle.actors.leadership import Leader
 from tulle.actors.recent import RecentChanges
 from tulle.actors.supervisor.context import Context
 from tulle.actors.supervisor.credentials import Credentials
 from tulle.actors.supervisor.launcher import Launcher
 from tulle.actors.supervisor.ledger import Ledger
-from tulle.actors.supervisor.machine import Event, Leased, Leaves, Reported, Ticked
+from tulle.actors.supervisor.machine import (
+    Connected,
+    Disconnected,
+    Event,
+    Leased,
+    Leaves,
+    Reported,
+    Ticked,
+)
 from tulle.actors.supervisor.pools import Pools
 from tulle.actors.supervisor.runners import Runners
 from tulle.actors.supervisor.specs import ProxySpecs
@@ -75,13 +84,19 @@ class Term:
         self._subjects = Subjects(specs.control.mesh)
         self._name = specs.control.name
         self._epoch = ""
+        self._leader = leader
         desired = buckets.desired
+        self._claims = [
+            Claim(store, self._name, lambda: leader.leading)
+            for store in (desired, buckets.credentials)
+        ]
+        write_desired, write_credentials = (claim.commit for claim in self._claims)
         self._context = Context(
             Ledger(
                 buckets.registry, ServiceRecord, "service", leader.commit, self._changed("registry")
             ),
-            Ledger(desired, DesiredWorkload, "workload", desired.put_all),
-            Ledger(desired, PoolRecord, "pool", desired.put_all),
+            Ledger(desired, DesiredWorkload, "workload", write_desired),
+            Ledger(desired, PoolRecord, "pool", write_desired),
             launcher,
             specs,
             users,
@@ -94,16 +109,23 @@ class Term:
                 buckets.credentials,
                 CredentialRecord,
                 "credential",
-                buckets.credentials.put_all,
+                write_credentials,
                 self._changed("credentials"),
             ),
             self._context.unix_time,
         )
-        runners = Ledger(desired, RunnerRecord, "runner", desired.put_all)
+        runners = Ledger(desired, RunnerRecord, "runner", write_desired)
         self.runners = Runners(runners, users, self._context.unix_time)
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is this replica's to answer, as far as it can know."""
+        return self._leader.leading
+
     async def begin(self) -> None:
-        """Reads all records and takes over what they say. Raises `BusError`."""
+        """Claims and reads all records, and takes over what they say. Raises `BusError`."""
+        for claim in self._claims:
+            await claim.take()
         await self._context.services.load()
         await self._context.workloads.load()
         await self._context.pools.load()
@@ -114,9 +136,14 @@ class Term:
 
     async def run(self) -> None:
         """What happens each second, until cancelled."""
+        away = False
         while True:
+            before, away = away, not self._leader.reaches_store
+            if away != before:
+                self.feed(Disconnected() if away else Connected())
             self.feed(Ticked())
-            self._context.reports.proxies.expire(self._context.clock())
+            if not away:
+                self._context.reports.proxies.expire(self._context.clock())
             await self._beat()
             await asyncio.sleep(TICK_SECONDS)
 

@@ -4,6 +4,7 @@ Called by deploy.cli; exit status 0 only if every check held.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -45,6 +46,8 @@ def run(hold: bool = False, steps: Sequence[int] = (), json: bool = False) -> in
 
 async def _run(hold: bool, steps: Sequence[int], json: bool) -> int:
     _cancel_on(signal.SIGTERM, signal.SIGHUP)
+    # Of what the connection to the mesh has to say, checks show what matters.
+    logging.getLogger("tulle").addHandler(logging.NullHandler())
     console = Console(stderr=json)
     if not console.is_terminal:
         console = Console(stderr=json, width=WIDTH)
@@ -73,7 +76,8 @@ def _result(checks: Checks, traffics: Sequence[Traffic], seconds: float) -> Resu
     """The whole demo: a failed request is as bad as a check that did not hold."""
     sent = sum(traffic.sent for traffic in traffics)
     failed = sum(page.failed for traffic in traffics for page in traffic.pages)
-    return Result(checks.ok and not failed, seconds, sent, failed, tuple(checks.done))
+    lost = sum(traffic.lost for traffic in traffics)
+    return Result(checks.ok and not failed, seconds, sent, failed, tuple(checks.done), lost)
 
 
 @asynccontextmanager

@@ -36,7 +36,8 @@ _POLL_SECONDS = 0.1
 
 
 class OwnMesh:
-    """One mesh and the processes on it. Nothing is left of `home`, its TULLE_HOME, after `end`.
+    """One mesh and the processes on it. Nothing is left of `home`, its TULLE_HOME, after `end`;
+    `layout` is the mesh's folder in it.
 
     `settings` are more `TULLE_*` variables of its commands.
     """
@@ -44,6 +45,7 @@ class OwnMesh:
     def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self._settings = settings
         self.home = Path(tempfile.mkdtemp(prefix="tulle-", dir="/tmp"))  # short: sockets are in it
+        self.layout = Home(self.home / DEFAULT_MESH)
         self.file: MeshFile | None = None
         self._up: Child | None = None
         self._apps: list[Child] = []
@@ -54,16 +56,15 @@ class OwnMesh:
         """Starts `tulle up` on free ports and waits until it is ready. Raises `Failure`."""
         arguments = ("up", "--ingress-port", "0", "--http-port", "0")
         child = self._up = await self._start("up", arguments)
-        layout = Home(self.home / DEFAULT_MESH)
         try:
             async with asyncio.timeout(UP_SECONDS):
-                while not layout.mesh_file.exists():
+                while not self.layout.mesh_file.exists():
                     child.check()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             said = f"`tulle up` is not ready after {UP_SECONDS:.0f} s:\n{child.tail()}"
             raise CommandFailed(said) from None
-        self.file = layout.mesh_now()
+        self.file = self.layout.mesh_now()
         self._api = await self._stack.enter_async_context(connect(Settings(self.home)))
         return self.file
 
@@ -142,7 +143,7 @@ class OwnMesh:
         stuck = [app.name for app, well in zip(self._apps, ended, strict=True) if not well]
         if self._up is not None and not await self._up.end(END_SECONDS):
             stuck.append("tulle up")
-        stuck += await asyncio.to_thread(end_leftovers, Home(self.home / DEFAULT_MESH))
+        stuck += await asyncio.to_thread(end_leftovers, self.layout)
         for pid in (left := children.left_over(self.home)):
             processes.send(pid, signal.SIGKILL)
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=bool(left))

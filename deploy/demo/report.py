@@ -16,20 +16,24 @@ from tulle.deploy.demo.steps import STEPS
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The whole demo. Its JSON form is what `tulle demo --json` prints."""
+    """The whole demo. Its JSON form is what `tulle demo --json` prints.
+
+    `lost`: requests in flight in a gateway that the demo killed; they have not failed.
+    """
 
     ok: bool
     seconds: float
     sent: int
     failed: int
     checks: tuple[Check, ...]
+    lost: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """`{ok, seconds, requests: {sent, failed}, checks: [...]}`"""
+        """`{ok, seconds, requests: {sent, failed, lost}, checks: [...]}`"""
         return {
             "ok": self.ok,
             "seconds": round(self.seconds, 1),
-            "requests": {"sent": self.sent, "failed": self.failed},
+            "requests": {"sent": self.sent, "failed": self.failed, "lost": self.lost},
             "checks": [asdict(check) for check in self.checks],
         }
 
@@ -118,10 +122,9 @@ def print_result(console: Console, result: Result) -> None:
         well = all(check.ok for check in result.checks if check.step == number)
         console.print(f"step {number}: {title}: {'ok' if well else 'FAILED'}", highlight=False)
     verdict = "every check held" if result.ok else "NOT every check held"
-    console.print(
-        f"{verdict}; {result.sent} requests sent, {result.failed} failed; {result.seconds:.0f} s",
-        highlight=False,
-    )
+    lost = f", {result.lost} lost in what was killed" if result.lost else ""
+    requests = f"{result.sent} requests sent, {result.failed} failed{lost}"
+    console.print(f"{verdict}; {requests}; {result.seconds:.0f} s", highlight=False)
 
 
 def _step(number: int) -> str:

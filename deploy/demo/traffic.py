@@ -6,7 +6,7 @@ Every second request comes on a new connection; the others take turns on a few k
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import takewhile
 
 from tulle.deploy.demo.exchange import ConnectionLost
@@ -36,6 +36,7 @@ class Traffic:
     ) -> None:
         self.pages: deque[Page] = deque(maxlen=HISTORY)
         self.sent = 0
+        self.lost = 0  # of those sent: in flight in a proxy that the demo killed
         self._visitors = visitors or Visitors(address, PATH, HOST, headers or {}, KEPT_CONNECTIONS)
         self._interval = 1.0 / rate
         self._clock = clock
@@ -64,6 +65,12 @@ class Traffic:
     def now(self) -> float:
         """The time in seconds that pages carry."""
         return self._clock()
+
+    def give_up(self, pages: Iterable[Page]) -> None:
+        """Counts these as lost; they are not among `pages` any more."""
+        for page in pages:
+            self.pages.remove(page)
+            self.lost += 1
 
     def since(self, moment: float) -> list[Page]:
         """The finished pages that started at `moment` or later, the latest end first."""

@@ -68,6 +68,16 @@ CHECKS = {  # all of them, by step, in the order in which they end
         "tulle delete: another identity",
         "no request failed",
     ],
+    7: [
+        "kill -9 of a reviews sidecar",
+        "kill -9 of one of 2 gateways",
+        "no request failed",
+    ],
+    8: [
+        "NATS stopped for 5 s",
+        "then a policy at once",
+        "no request failed",
+    ],
 }
 
 

@@ -1,9 +1,11 @@
 """An application that knows nothing of the mesh: `python echo_app.py NAME`, on port $PORT.
 
-GET anything says who answered and what came. GET /call?url=... fetches that URL the way any
-program would, with the proxy of its environment, and passes the answer on.
+GET anything says who answered and what came; GET /slow/SECONDS the same, so much later. GET
+/call?url=... fetches that URL the way any program would, with the proxy of its environment, and
+passes the answer on.
 """
 
+import asyncio
 import os
 import sys
 
@@ -23,6 +25,11 @@ async def echo(request: Request) -> JSONResponse:
     )
 
 
+async def slow(request: Request) -> JSONResponse:
+    await asyncio.sleep(float(request.path_params["seconds"]))
+    return await echo(request)
+
+
 async def call(request: Request) -> Response:
     async with httpx2.AsyncClient(timeout=10) as client:
         answer = await client.get(request.query_params["url"])
@@ -30,5 +37,11 @@ async def call(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    app = Starlette(routes=[Route("/call", call), Route("/{path:path}", echo)])
+    app = Starlette(
+        routes=[
+            Route("/call", call),
+            Route("/slow/{seconds:float}", slow),
+            Route("/{path:path}", echo),
+        ]
+    )
     uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning")

@@ -70,6 +70,7 @@ class FakeTraffic:
     def __init__(self, pages: Iterable[Page] = ()) -> None:
         self.pages = list(pages)
         self.sent = len(self.pages)
+        self.lost = 0
         self.told: list[str] = []
 
     def start(self) -> None:

@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 from tulle.actors.proxy.events import (
     Changed,
     Connected,
+    Discard,
     Effect,
     Event,
     Heard,
     HostWanted,
     Install,
     Installable,
+    Keep,
+    Kept,
     Read,
     ReadFailed,
     Ref,
     RemoveCredential,
     RemoveOutbound,
+    Restored,
     SendStatus,
     Subscribe,
     Tick,
@@ -24,6 +28,7 @@ from tulle.actors.proxy.events import (
     WasRead,
 )
 from tulle.actors.proxy.machine import ProxyMachine
+from tulle.actors.proxy.needs import decode
 from tulle.actors.proxy.spec import ProxySpec
 from tulle.bus import codec, keys
 from tulle.bus.keeping import CredentialRecord
@@ -153,6 +158,7 @@ class ProxyWorld:
     plane: dict[Ref, Installable] = field(default_factory=dict)
     statuses: list[ProxyStatus] = field(default_factory=list)
     installs: list[Ref] = field(default_factory=list)
+    disk: dict[Ref, Keep] = field(default_factory=dict)
     _revision: dict[Bucket, int] = field(default_factory=dict)
     _changed: dict[Bucket, dict[str, tuple[int, float]]] = field(default_factory=dict)
 
@@ -208,6 +214,15 @@ class ProxyWorld:
         """(Re)connects."""
         self.tell(Connected(self.epoch))
 
+    def restart(self) -> None:
+        """The proxy was killed; the next one has its disk, and no connection yet."""
+        self.machine = ProxyMachine(self.machine.spec, started=self.now)
+        for memory in (self.subscribed, self.plane):
+            memory.clear()
+        for said in (self.reads, self.installs, self.statuses):
+            said.clear()
+        self.tell(Restored(tuple(map(_kept, self.disk.values()))))
+
     def want(self, name: str) -> None:
         """A request for a service's host waits."""
         self.tell(HostWanted(host(name)))
@@ -246,6 +261,10 @@ class ProxyWorld:
                 self.plane.pop(Ref(Bucket.CONFIG, keys.outbound(name)), None)
             case RemoveCredential(name):
                 self.plane.pop(credential_ref(name), None)
+            case Keep(ref):
+                self.disk[ref] = effect
+            case Discard(ref):
+                self.disk.pop(ref, None)
             case SendStatus(status):
                 self.statuses.append(status)
 
@@ -267,6 +286,11 @@ class ProxyWorld:
         if ref in self.subscribed and not self.losing:
             self.tell(Changed(ref, value, revision, previous))
         return revision
+
+
+def _kept(entry: Keep) -> Kept:
+    what = None if entry.value is None else decode(entry.ref, entry.value)
+    return Kept(entry.ref, entry.epoch, entry.revision, what)
 
 
 def new_world(spec: ProxySpec) -> ProxyWorld:

@@ -3,11 +3,10 @@
 from http import HTTPStatus
 from typing import Final
 
-from tulle.actors.proxy.wire.request_head import RequestHead
+from tulle.actors.proxy.wire.request_head import RequestHead, lines_of
 from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.reasons import CREDENTIAL_MISSING, REASON_HEADER, Reason
 
-_pair: Final = b": ".join
 _LINE: Final = b"\r\n"
 CHUNKED_LINE: Final = b"transfer-encoding: chunked\r\n"
 CLOSE_LINE: Final = b"connection: close\r\n"
@@ -24,14 +23,17 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
 def request_head(head: RequestHead, added: list[bytes]) -> bytes:
     """The head to send upstream: origin form, one Host, framing as `head.length` says.
 
-    `added`: more header lines.
+    `added`: more header lines. Ids are last, where the next proxy looks for them (`match_ids`).
     """
     start = b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.path, head.authority)
     if head.length > 0 or head.sized:
         added.append(b"content-length: %d" % head.length)
     elif head.length:
         added.append(b"transfer-encoding: chunked")
-    return _LINE.join((start, *map(_pair, head.headers), *added, b"", b""))
+    lines = lines_of(head.headers) if head.lines is None else head.lines
+    if head.made:
+        return _LINE.join((start, *added, *lines, head.made, b"", b""))
+    return _LINE.join((start, *added, *lines, b"", b""))
 
 
 def response_head(head: ResponseHead, framing: bytes, body: bytes = b"") -> bytes:
@@ -39,6 +41,8 @@ def response_head(head: ResponseHead, framing: bytes, body: bytes = b"") -> byte
 
     `framing`: header lines of our own, each with its CRLF.
     """
+    if head.joined:
+        return b"%b%b\r\n%b" % (head.joined, framing, body)
     if head.declared is not None:
         framing = b"content-length: %d\r\n%b" % (head.declared, framing)
     return _LINE.join((_STATUS_LINES[head.status], *head.lines, framing, body))

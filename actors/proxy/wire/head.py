@@ -4,8 +4,10 @@ llhttp (through httptools, strict) sees heads only, and of each exactly the byte
 line. Bodies are framed by `wire.body`, so one piece of code decides where a message ends.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import compress
 from typing import Final, Generic, TypeVar
 
 import httptools
@@ -21,8 +23,37 @@ Headers = list[Field]
 
 _LINE: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
+# RFC 9110, 5.5 and 5.6.2: a token, and visible characters between blanks.
+_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)").fullmatch
+_PARSED: Final = frozenset({b"connection", b"proxy-connection", b"transfer-encoding", b"upgrade"})
+_CHUNKED: Final = (b"transfer-encoding", b"chunked")
 
 Parser = TypeVar("Parser", httptools.HttpRequestParser, httptools.HttpResponseParser)
+
+
+class Sorted:
+    """The headers of a head: to forward, and those set `aside`. `news`: not all were known."""
+
+    __slots__ = ("_fields", "_lines", "aside", "news")
+
+    def __init__(
+        self, lines: list[bytes], fields: list[Field | None], aside: Headers, news: bool
+    ) -> None:
+        """`fields` are what `lines` say, None for those that are in `aside`."""
+        self._lines = lines
+        self._fields = fields
+        self.aside = aside
+        self.news = news
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Those to forward, as they came."""
+        return [*compress(self._lines, self._fields)]
+
+    @property
+    def headers(self) -> Headers:
+        """What these say."""
+        return [*filter(None, self._fields)]
 
 
 class Refused(Exception):
@@ -39,15 +70,12 @@ class HeadReader(ABC, Generic[Parser]):
     Subclasses say in `known` where lines are remembered, and keep what of a head they need.
     """
 
-    __slots__ = ("_blank", "_clean", "_fields", "_head", "_known", "_make", "_parser", "_probe")
+    __slots__ = ("_blank", "_fields", "_head", "_known", "_make", "_parser")
 
-    def __init__(self, make: Callable[[object], Parser], known: KnownLines, probe: bytes) -> None:
-        """`probe` is the first line of a message that never has a body."""
+    def __init__(self, make: Callable[[object], Parser], known: KnownLines) -> None:
         self._make: Callable[[object], Parser] = make
         self._known = known
-        self._probe = probe
-        self._parser: Parser = make(self)
-        self._clean = True  # the parser is where a message may begin
+        self._parser: Parser | None = None  # of the head that goes on
         self._fields: Headers = []  # as the parser tells them
         self._head = b""  # what came of a head that is not complete
         self._blank = 0  # bytes skipped before it
@@ -58,16 +86,16 @@ class HeadReader(ABC, Generic[Parser]):
         return bool(self._head or self._blank)
 
     @abstractmethod
-    def _recall(self, lines: list[bytes]) -> bool:
-        """Takes a head by its lines, the first one apart; False: a parser has to read it all."""
+    def _recall(self, head: bytes) -> bool:
+        """Takes a head by what is known of it; False: a parser has to read it all."""
 
     @abstractmethod
     def _is_aside(self, name: bytes) -> bool:
         """Whether a header (lower case) concerns us, and is not forwarded as it comes."""
 
     @abstractmethod
-    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
-        """Takes a head: its first line, the lines to forward, what they say, other headers."""
+    def _keep(self, start: bytes, sorted_lines: Sorted) -> None:
+        """Takes a head that the parser has read: its first line, the others sorted."""
 
     def _take_head(self, data: bytes) -> bytes | None:
         """Takes the head's bytes in `data`. Returns what comes after it, None while it goes on.
@@ -76,7 +104,7 @@ class HeadReader(ABC, Generic[Parser]):
         """
         if not self._head:
             head, end, rest = data.partition(_END)
-            if end and self._recall(head.split(_LINE)):
+            if end and self._recall(head):
                 self._blank = 0
                 return rest
         return self._parse_head(data)
@@ -89,7 +117,6 @@ class HeadReader(ABC, Generic[Parser]):
                 if not data:
                     return None
             self._parser = self._make(self)
-            self._clean = False
         data = self._head + data
         end = data.find(_END, max(0, seen - 3)) + 4
         head = data[:end] if end > 3 else data
@@ -101,62 +128,52 @@ class HeadReader(ABC, Generic[Parser]):
             return None
         self._head = b""
         self._blank = 0
+        self._parser = None
         start, *lines = head[:-4].split(_LINE)
         if len(lines) > HEADERS:
             raise Refused(TOO_MANY_HEADERS)
-        kept, aside = self._known.kept, self._known.aside
-        told = zip(lines, self._told(len(lines)), strict=True)
-        self._sort(
-            start, lines, [it for line, it in told if line not in kept and line not in aside]
-        )
+        self._keep(start, self._told(lines))
         return data[end:]
 
-    def _ask(self, start: bytes, lines: list[bytes]) -> None:
-        """Takes a head of which some lines are not known: those alone go to the parser."""
-        kept, aside = self._known.kept, self._known.aside
-        unknown = [line for line in lines if line not in kept and line not in aside]
-        if not self._clean:
-            self._parser = self._make(self)
-            self._clean = True
-        self._feed(self._probe + _LINE.join(unknown) + _END)
-        self._sort(start, lines, self._told(len(unknown)))
-
-    def _told(self, count: int) -> Headers:
-        """The headers that the parser told: each is one line, or the head is refused."""
-        fields, self._fields = self._fields, []
-        if len(fields) != count:
+    def _told(self, lines: list[bytes]) -> Sorted:
+        """What the parser told of `lines`: each is one header, or the head is refused."""
+        told, self._fields = self._fields, []
+        if len(told) != len(lines):
             raise Refused(BAD_REQUEST, "the head's end is not where its headers end")
-        return fields
+        aside: Headers = []
+        fields = [self._sort(line, field, aside) for line, field in zip(lines, told, strict=True)]
+        return Sorted(lines, fields, aside, True)
 
-    def _sort(self, start: bytes, lines: list[bytes], fields: Headers) -> None:
-        """Takes a head; `fields` are what its lines say that are not known, in order."""
-        kept, aside = self._known.kept, self._known.aside
-        told = iter(fields)
-        forwarded: list[bytes] = []
-        headers: Headers = []
-        others: Headers = []
-        news: list[tuple[bytes, Field, bool]] = []
-        for line in lines:
-            if (field := kept.get(line)) is not None:
-                forwarded.append(line)
-                headers.append(field)
-            elif (field := aside.get(line)) is not None:
-                others.append(field)
-            else:
-                field = next(told)
-                is_aside = self._is_aside(field[0])
-                news.append((line, field, is_aside))
-                if is_aside:
-                    others.append(field)
-                    self._clean = False  # it may tell of a body, or of the connection's end
-                else:
-                    forwarded.append(line)
-                    headers.append(field)
-        for line, field, is_aside in news:  # now: a line may be there twice
-            self._known.learn(line, field, is_aside)
-        self._keep(start, forwarded, headers, others)
+    def _read_lines(self, lines: list[bytes]) -> Sorted | None:
+        """Sorts lines that are known, or plain; None: a parser has to read them."""
+        fields = [*map(self._known.kept.get, lines)]
+        aside: Headers = []
+        news = False
+        for at, field in enumerate(fields):
+            if field is None:
+                line = lines[at]
+                field = self._known.aside.get(line)
+                if field is not None:
+                    aside.append(field)
+                    continue
+                field = read_line(line)
+                if field is None:
+                    return None
+                news = True
+                fields[at] = self._sort(line, field, aside)
+        return Sorted(lines, fields, aside, news)
+
+    def _sort(self, line: bytes, field: Field, aside: Headers) -> Field | None:
+        """Remembers a line, and puts it `aside` or returns it."""
+        is_aside = self._is_aside(field[0])
+        self._known.learn(line, field, is_aside)
+        if is_aside:
+            aside.append(field)
+            return None
+        return field
 
     def _feed(self, piece: bytes) -> None:
+        assert self._parser is not None
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
@@ -178,6 +195,19 @@ class HeadReader(ABC, Generic[Parser]):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools."""
         self._fields.append((name.lower(), value.rstrip()))
+
+
+def read_line(line: bytes) -> Field | None:
+    """A header line that needs no parser: well-formed, and of no effect on where messages end.
+
+    But for what our own code checks: one Content-Length, or one Transfer-Encoding, chunked.
+    """
+    match = _FIELD(line)
+    if match is None:
+        return None
+    name, value = match[1].lower(), match[2].strip()
+    field = (name, value)
+    return None if name in _PARSED and field != _CHUNKED else field
 
 
 def named_by_connection(values: list[bytes]) -> set[bytes]:

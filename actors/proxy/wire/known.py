@@ -2,10 +2,11 @@
 
 A known line needs no parser: whether a line is a header does not depend on the lines around it, and
 what it means together with them is checked anew for each head. Lines that are not known go to
-llhttp, in a head of their own. (HTTP/2 has this idea in its wire format.)
+llhttp, in a head of their own. (HTTP/2 has this idea in its wire format.) Of lines that are all
+known and come together again, what they mean together is known as well (`Memo`).
 """
 
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 Field = tuple[bytes, bytes]  # name in lower case, value without surrounding blanks
 
@@ -27,6 +28,8 @@ _NEVER: Final = frozenset(
         b"x-request-id",
     }
 )
+MEMO_BYTES: Final = 2_048  # of one key
+MEMO_KEYS: Final = 512
 _PLAIN_OPTIONS: Final = (b"keep-alive", b"close")  # of Connection
 
 
@@ -50,3 +53,27 @@ class KnownLines:
             self.kept.clear()
             self.aside.clear()
         (self.aside if aside else self.kept)[line] = field
+
+
+T = TypeVar("T")
+
+
+class Memo(Generic[T]):
+    """What bytes were found to mean, in `found`: so many of so many bytes at most.
+
+    When it is full all are forgotten, and the common ones soon known again.
+    """
+
+    __slots__ = ("_keys", "_size", "found")
+
+    def __init__(self, keys: int = MEMO_KEYS, size: int = MEMO_BYTES) -> None:
+        self._keys = keys
+        self._size = size
+        self.found: dict[bytes, T] = {}
+
+    def learn(self, key: bytes, meaning: T) -> None:
+        """Remembers it, unless `key` is too long."""
+        if len(key) <= self._size:
+            if len(self.found) >= self._keys:
+                self.found.clear()
+            self.found[key] = meaning

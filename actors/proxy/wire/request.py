@@ -10,19 +10,33 @@ from typing import Final, Protocol
 import httptools
 
 from tulle.actors.proxy.wire.body import ChunkReader
-from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
-from tulle.actors.proxy.wire.known import KnownLines
-from tulle.actors.proxy.wire.request_head import TUNNEL, RequestHead, is_noted, read_head
+from tulle.actors.proxy.wire.head import HEADERS, HeadReader, Refused, Sorted
+from tulle.actors.proxy.wire.known import KnownLines, Memo
+from tulle.actors.proxy.wire.request_head import (
+    IDS_BYTES,
+    REQUEST_ID,
+    TRACEPARENT,
+    TUNNEL,
+    HeaderBlock,
+    RequestHead,
+    is_noted,
+    lines_of,
+    match_ids,
+    read_block,
+    read_head,
+)
 from tulle.policies.reasons import BAD_REQUEST, UPGRADE_NOT_SUPPORTED, Reason
 
 _known: Final = KnownLines()
+_starts: Final = Memo[list[bytes]](size=256)  # request lines in parts
+_blocks: Final = {version: Memo[HeaderBlock]() for version in (b"HTTP/1.1", b"HTTP/1.0")}
 _METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH"})
 # Longer ones are read by llhttp, with the limit for all of a head.
 _TARGET_BYTES: Final = 8_192
 _LINES_BYTES: Final = 49_152
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
-# What another proxy of the mesh adds, unlike on each request: what it is, its form alone tells.
-_ID: Final = re.compile(rb"(x-request-id|traceparent): ([0-9a-f-]{1,64})").fullmatch
+_LINE: Final = b"\r\n"
+_IDS: Final = frozenset({REQUEST_ID, TRACEPARENT})
 
 # Phases. Not an enum: its members cost a search per look.
 _HEAD: Final = 0
@@ -51,15 +65,14 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     `held`: bytes that wait for `proceed()`.
     """
 
-    __slots__ = ("_aside", "_chunks", "_headers", "_left", "_phase", "_sink", "_start", "held")
+    __slots__ = ("_chunks", "_left", "_phase", "_request", "_sink", "held")
+
+    _request: RequestHead  # the last one that was read
 
     def __init__(self, sink: RequestSink) -> None:
-        super().__init__(httptools.HttpRequestParser, _known, b"GET / HTTP/1.1\r\n")
+        super().__init__(httptools.HttpRequestParser, _known)
         self._sink = sink
         self._phase = _HEAD
-        self._start: list[bytes] = []  # method, target, version
-        self._headers: Headers = []
-        self._aside: Headers = []
         self._left = 0
         self._chunks: ChunkReader | None = None
         self.held = b""
@@ -100,7 +113,7 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         rest = self._take_head(data)
         if rest is None:
             return b""
-        head = read_head(self._start, self._headers, self._aside)
+        head = self._request
         length = self._left = head.length
         if length:
             if length == TUNNEL:
@@ -116,8 +129,10 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
     def _parse_head(self, data: bytes) -> bytes | None:
         rest = super()._parse_head(data)
         # Of a path llhttp says nothing, and it is forwarded like any other.
-        if rest is not None and self._start[0] == b"CONNECT" and self._start[1][:1] == b"/":
-            raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
+        if rest is not None:
+            head = self._request
+            if head.method == b"CONNECT" and head.path:
+                raise Refused(BAD_REQUEST, "CONNECT names a host and a port")
         return rest
 
     def _take_connect(self, head: RequestHead) -> None:
@@ -149,47 +164,57 @@ class RequestReader(HeadReader[httptools.HttpRequestParser]):
         self._sink.on_end()
         return rest
 
-    def _recall(self, lines: list[bytes]) -> bool:
-        # What llhttp would look at: a method that it knows, and a target of visible characters.
-        line = lines.pop(0)
-        start = line.split(b" ")
-        if len(start) != 3 or start[0] not in _METHODS or start[1].translate(None, _VISIBLE):
+    def _recall(self, head: bytes) -> bool:
+        line, _, headers = head.partition(_LINE)
+        start = _starts.found.get(line) or _read_start(line)
+        if start is None or start[2] not in _blocks:
             return False
-        count = len(lines)
-        if count > HEADERS or len(start[1]) > _TARGET_BYTES:
+        ids = match_ids(headers)
+        known = headers if ids is None else headers[:-IDS_BYTES]
+        block = _blocks[start[2]].found.get(known)
+        if block is None:
+            return self._recall_lines(start, known, ids)
+        self._request = read_head(start, block, ids)
+        return True
+
+    def _recall_lines(self, start: list[bytes], known: bytes, ids: re.Match[bytes] | None) -> bool:
+        """Takes a head by the lines `known`, and `ids` after them."""
+        lines = known.split(_LINE) if known else []
+        if len(lines) > HEADERS - 2 or len(known) > _LINES_BYTES:
             return False
-        headers = [*filter(None, map(_known.kept.get, lines))]
-        aside = [] if len(headers) == count else _told_aside(lines)
-        if len(headers) + len(aside) == count:
-            self._start = start
-            self._headers = headers
-            self._aside = aside
-            return True
-        if sum(map(len, lines)) > _LINES_BYTES:
+        found = self._read_lines(lines)
+        if found is None:
             return False
-        self._ask(line, lines)
+        block = read_block(start, found.headers, found.aside)
+        if ids is not None and not block.noted.keys().isdisjoint(_IDS):
+            return False
+        if not found.news:
+            block.lines = lines_of(block.headers)
+            _blocks[start[2]].learn(known, block)
+        self._request = read_head(start, block, ids)
         return True
 
     def _is_aside(self, name: bytes) -> bool:
         return is_noted(name)
 
-    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
-        self._start = start.split(b" ")
-        self._headers = headers
-        self._aside = aside
+    def _keep(self, start: bytes, sorted_lines: Sorted) -> None:
+        parts = start.split(b" ")
+        block = read_block(parts, sorted_lines.headers, sorted_lines.aside)
+        self._request = read_head(parts, block)
 
     def _refuse_upgrade(self) -> None:
-        if self._parser.get_method() != b"CONNECT":
+        if self._parser is None or self._parser.get_method() != b"CONNECT":
             raise Refused(UPGRADE_NOT_SUPPORTED)
 
 
-def _told_aside(lines: list[bytes]) -> Headers:
-    """Of the headers that are set aside, those of lines that are known, and ids."""
-    kept, aside = _known.kept, _known.aside
-    found: Headers = []
-    for line in lines:
-        if (field := aside.get(line)) is not None:
-            found.append(field)
-        elif line not in kept and (match := _ID(line)) is not None:
-            found.append((match[1], match[2]))
-    return found
+def _read_start(line: bytes) -> list[bytes] | None:
+    """A request line in parts; None: llhttp has to look at it."""
+    start = line.split(b" ")
+    # What llhttp would look at: a method that it knows, and a target of visible characters.
+    if len(start) != 3 or start[0] not in _METHODS or start[1].translate(None, _VISIBLE):
+        return None
+    if not 0 < len(start[1]) <= _TARGET_BYTES:
+        return None
+    if b"?" not in start[1]:  # which is where secrets may be
+        _starts.learn(line, start)
+    return start

@@ -5,12 +5,15 @@ from typing import Final, Protocol
 import httptools
 
 from tulle.actors.proxy.wire.body import CHUNKED, ChunkReader
-from tulle.actors.proxy.wire.head import HEADERS, Headers, HeadReader, Refused
-from tulle.actors.proxy.wire.known import KnownLines
+from tulle.actors.proxy.wire.compose import response_head
+from tulle.actors.proxy.wire.head import HEADERS, HeadReader, Refused, Sorted
+from tulle.actors.proxy.wire.known import KnownLines, Memo
 from tulle.actors.proxy.wire.response_head import ResponseHead, is_dropped, is_known, read_head
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
 
 _known: Final = KnownLines()
+_heads: Final = Memo[ResponseHead]()  # of final responses to anything but HEAD
+_LINE: Final = b"\r\n"
 _LINES_BYTES: Final = 57_344  # longer ones are read by llhttp, with the limit for all of a head
 
 # Phases. Not an enum: its members cost a search per look.
@@ -39,18 +42,16 @@ class ResponseSink(Protocol):
 class ResponseReader(HeadReader[httptools.HttpResponseParser]):
     """`expect` a response, feed it the upstream's bytes, `close` it at their end."""
 
-    __slots__ = ("_aside", "_chunks", "_left", "_lines", "_no_body", "_phase", "_sink", "_start")
+    __slots__ = ("_chunks", "_left", "_no_body", "_phase", "_response", "_sink")
 
     _sink: ResponseSink  # set by `expect`; nothing is told before
+    _response: ResponseHead  # the last one that was read
 
     def __init__(self) -> None:
-        super().__init__(httptools.HttpResponseParser, _known, b"HTTP/1.1 204 No Content\r\n")
+        super().__init__(httptools.HttpResponseParser, _known)
         self._phase = _IDLE
         self._no_body = False
         self._left = 0
-        self._start = b""
-        self._lines: list[bytes] = []  # to forward
-        self._aside: Headers = []
         self._chunks: ChunkReader | None = None
 
     def is_idle(self) -> bool:
@@ -100,7 +101,7 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
         rest = self._take_head(data)
         if rest is None:
             return b""
-        head = read_head(self._start, self._lines, self._aside, self._no_body)
+        head = self._response
         sink, length = self._sink, head.length
         if head.status < 200:
             sink.on_informational(head)
@@ -150,30 +151,33 @@ class ResponseReader(HeadReader[httptools.HttpResponseParser]):
             self._sink.on_end()
         return b""
 
-    def _recall(self, lines: list[bytes]) -> bool:
-        start = lines.pop(0)
-        count = len(lines)
-        if not is_known(start) or count > HEADERS:
+    def _recall(self, head: bytes) -> bool:
+        known = None if self._no_body else _heads.found.get(head)
+        if known is None:
+            return self._recall_lines(head)
+        self._response = known
+        return True
+
+    def _recall_lines(self, head: bytes) -> bool:
+        """Takes a head by its lines."""
+        start, *lines = head.split(_LINE)
+        if not is_known(start) or len(lines) > HEADERS or len(head) > _LINES_BYTES:
             return False
-        kept = [*filter(_known.kept.__contains__, lines)]
-        aside = [*filter(None, map(_known.aside.get, lines))]
-        if len(kept) + len(aside) == count:
-            self._start = start
-            self._lines = kept
-            self._aside = aside
-            return True
-        if sum(map(len, lines)) > _LINES_BYTES:
+        found = self._read_lines(lines)
+        if found is None:
             return False
-        self._ask(start, lines)
+        response = read_head(start, found.lines, found.aside, self._no_body)
+        self._response = response
+        if not self._no_body and response.status >= 200 and not found.news:
+            response.joined = response_head(response, b"")[: -len(_LINE)]
+            _heads.learn(head, response)
         return True
 
     def _is_aside(self, name: bytes) -> bool:
         return is_dropped(name)
 
-    def _keep(self, start: bytes, lines: list[bytes], headers: Headers, aside: Headers) -> None:
-        self._start = start
-        self._lines = lines
-        self._aside = aside
+    def _keep(self, start: bytes, sorted_lines: Sorted) -> None:
+        self._response = read_head(start, sorted_lines.lines, sorted_lines.aside, self._no_body)
 
     def _refuse_upgrade(self) -> None:
         raise Refused(UPSTREAM_PROTOCOL, "the protocol can't change")

@@ -33,11 +33,13 @@ _VERSIONS: Final = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
 class ResponseHead:
     """A response's head. `lines` are the headers to forward, as they came.
 
-    `length` is what follows: the body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of
-    Content-Length, which a response without a body may have too (HEAD, 304).
+    Never changed once it is read: one that comes again is the same. `length` is what follows: the
+    body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of Content-Length, which a
+    response without a body may have too (HEAD, 304). `joined` is the head that goes on, but for
+    further framing and its end, empty while it is not known (`compose.response_head`).
     """
 
-    __slots__ = ("declared", "keep_alive", "length", "lines", "minor", "status")
+    __slots__ = ("declared", "joined", "keep_alive", "length", "lines", "minor", "status")
 
     def __init__(self, status: int, minor: int, lines: list[bytes]) -> None:
         self.status = status
@@ -46,6 +48,13 @@ class ResponseHead:
         self.length = UNTIL_CLOSE
         self.declared: int | None = None
         self.keep_alive = minor == 1
+        self.joined = b""
+
+    def edited(self, lines: list[bytes]) -> "ResponseHead":
+        """The same with other headers to forward."""
+        head = ResponseHead(self.status, self.minor, lines)
+        head.length, head.declared, head.keep_alive = self.length, self.declared, self.keep_alive
+        return head
 
 
 def is_dropped(name: bytes) -> bool:

@@ -4,7 +4,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from tulle.deploy.demo.stage import Stage
-from tulle.deploy.demo.steps import authorization, canary, faults, identity, plain, scaling
+from tulle.deploy.demo.steps import (
+    authorization,
+    canary,
+    faults,
+    identity,
+    killing,
+    plain,
+    scaling,
+    without_nats,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +31,6 @@ STEPS: Mapping[int, Step] = {
     4: Step("faults meet whom they are meant for", faults.run),
     5: Step("PERMISSIVE and STRICT", plain.run),
     6: Step("only productpage may call details", authorization.run),
+    7: Step("what is killed comes back", killing.run),
+    8: Step("NATS away, then a policy", without_nats.run),
 }

@@ -38,7 +38,7 @@ async def _scale(stage: Stage, replicas: int) -> None:
     with stage.check(f"tulle scale ingress {replicas}", f"{replicas} serving") as outcome:
         await stage.store.scale(replicas)
         async with asyncio.timeout(COUNTED_SECONDS):
-            while len(serving := await _gateways(stage)) != replicas:
+            while len(serving := await gateways(stage)) != replicas:
                 outcome.saw(f"{len(serving)} serving", False)
                 await asyncio.sleep(_POLL_SECONDS)
         outcome.saw(f"{len(serving)} serving", True)
@@ -47,7 +47,7 @@ async def _scale(stage: Stage, replicas: int) -> None:
 async def _spread(stage: Stage) -> None:
     expected = f"no one serves over {LARGEST_SHARE:.0%}"
     with stage.check("the load spreads over the gateways", expected) as outcome:
-        names = [proxy.id for proxy in await _gateways(stage)]
+        names = [proxy.id for proxy in await gateways(stage)]
         before = metrics.per_proxy(await stage.store.metrics(), names)
         await stage.pages(SPREAD_PAGES)
         after = metrics.per_proxy(await stage.store.metrics(), names)
@@ -57,7 +57,8 @@ async def _spread(stage: Stage) -> None:
         outcome.saw(shown(served), total > 0 and even)
 
 
-async def _gateways(stage: Stage) -> list[ProxyReport]:
+async def gateways(stage: Stage) -> list[ProxyReport]:
+    """Those that serve."""
     proxies = (await stage.store.status()).proxies
     return [proxy for proxy in proxies if proxy.role == "gateway" and proxy.state == "ready"]
 

@@ -174,11 +174,21 @@ async def test_a_removed_runner_is_out_at_once_and_others_stay(
 
 
 @pytest.mark.asyncio
+async def test_the_same_again_is_answered_again(world: World) -> None:
+    """As after a lost answer of a supervisor that is gone, whose successor has not seen the id."""
+    first = await world.add()
+    again = await world.add(id="another")
+    assert (again.ok, again.user, again.changes) == (True, first.user, first.changes)
+    moved = await world.add(namespace="other", id="fourth")
+    assert [problem.code for problem in moved.problems] == ["runner-exists"]
+
+
+@pytest.mark.asyncio
 async def test_what_is_no_runner_is_refused_with_all_reasons(world: World) -> None:
     answer = await world.add("CI", "Reviews", user="x")
     assert [problem.path for problem in answer.problems] == ["name", "account", "user"]
     assert (await world.add()).ok
-    again = await world.add(id="another")
+    again = await world.add(id="another", user=nkeys.generate(nkeys.Kind.USER).public)
     assert [problem.code for problem in again.problems] == ["runner-exists"]
     request = RunnerRemoveRequest(id="r", name="nobody")
     subject = world.bus.subjects.api_runner("remove")

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 
 from tests.support.awaiting import until
+from tulle.actors import leadership
 from tulle.actors.leadership import (
     Deposed,
     Elected,
@@ -23,7 +24,7 @@ from tulle.actors.leadership import (
 )
 from tulle.bus.errors import Fenced, NoAnswer
 from tulle.bus.memory import MemoryStore
-from tulle.bus.store import Change, Committed, Fence
+from tulle.bus.store import Change, Committed, Entry, Fence
 
 TIMING = Timing(patience=2.5, refresh=1.0, poll=0.5)
 
@@ -136,6 +137,9 @@ class Unreachable(MemoryStore):
         stored = await super().put_if(key, value, revision)
         return self._answered(stored)
 
+    async def get(self, key: str) -> Entry | None:
+        return self._answered(await super().get(key))
+
     async def put_all(self, changes: Sequence[Change], fence: Fence | None = None) -> Committed:
         committed = await super().put_all(changes, fence)
         return self._answered(committed)
@@ -198,3 +202,27 @@ async def test_a_follower_commits_nothing() -> None:
     with pytest.raises(Fenced):
         await Leader(store, "a").commit([Change("k", b"1")])
     assert await store.get("k") is None
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_does_not_answer_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leadership, "AWAY_AFTER", 0.1)
+    store = Unreachable()
+    leader = Leader(store, "a", timing=Timing(patience=5, refresh=0.01, poll=0.01))
+    task = asyncio.create_task(leader.run())
+    await until(lambda: leader.leading)
+    await asyncio.sleep(0.2)
+    assert leader.reaches_store
+    store.cut = True
+    await until(lambda: not leader.reaches_store)
+    assert leader.leading, "it is not deposed for that"
+    store.cut = False
+    await until(lambda: leader.reaches_store)
+    task.cancel()
+
+
+def test_a_death_is_noticed_in_time_for_an_answer_within_three_seconds() -> None:
+    """The last refresh may be seen `poll` late, and so may be that there is no other."""
+    default = Timing()
+    assert default.patience + 2 * default.poll <= 3.0
+    assert default.refresh < default.patience / 2

@@ -13,7 +13,12 @@ ROWS = [Row("http1", "tulle", 60.0, 9000.0, 2.0, 4.0, 0), Row("http1", "envoy", 
 
 def test_defaults_are_all_scenarios_and_the_usual_peers() -> None:
     options = peers.parse([])
-    assert options.scenario == ["http1", "http1-mtls-pair"]
+    assert options.scenario == [
+        "http1",
+        "http1-mtls-pair",
+        "http1-mtls-pair-varied",
+        "http1-varied",
+    ]
     assert (options.peers, options.seconds) == (["envoy", "nginx", "envoy-own-stats"], 6)
     assert options.json is None
 

@@ -31,6 +31,8 @@ Commit = Callable[[Sequence[Change]], Awaitable[Committed]]
 class Mesh:
     """As much of connection and leader as the API needs; `commit` is the test's."""
 
+    leading = True
+
     def __init__(self, it: Evaluating, commit: Commit) -> None:
         self.it = it
         self.commit = commit

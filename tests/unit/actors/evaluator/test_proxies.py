@@ -80,3 +80,13 @@ def test_a_workload_that_comes_back_is_seen_again() -> None:
     proxies.on_status(status("reviews-a", {"config/hosts": 4}), 3.0)
 
     assert shown(proxies) == ["reviews-a"]
+
+
+def test_who_could_not_be_heard_has_not_ended() -> None:
+    proxies = table(status("a", {"config/hosts": 1}))
+    # NATS was away for a minute: `on_time` was not called meanwhile.
+    proxies.on_return(60.0)
+    proxies.on_time(60.0 + GONE_AFTER - 0.1)
+    assert proxies.pending({"hosts": 2}, "e") == ["a"], "a wait waits for it"
+    proxies.on_time(60.0 + GONE_AFTER)
+    assert proxies.pending({"hosts": 2}, "e") == []

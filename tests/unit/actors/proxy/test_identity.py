@@ -72,12 +72,12 @@ async def obtained(folder: Path, authority: LosesAnswers) -> Identity:
     spec = replace(sidecar_spec(), folder=str(folder), account="reviews", namespace="default")
     keeper = IdentityKeeper(
         spec,
-        cast(Connection, authority),
         Subjects("test"),
         installed.append,
         lambda: None,
     )
-    running = asyncio.create_task(keeper.run())
+    keeper.restore()
+    running = asyncio.create_task(keeper.run(cast(Connection, authority)))
     await asyncio.wait_for(keeper.installed.wait(), 10)
     running.cancel()
     return installed[0]

@@ -20,9 +20,8 @@ def head(*lines: bytes) -> RequestHead:
 
 
 def added(head: RequestHead, tracer: Tracer | None = None) -> list[bytes]:
-    lines: list[bytes] = []
-    (tracer or Tracer()).complete(head, lines)
-    return [one for line in lines for one in line.split(b"\r\n")]
+    (tracer or Tracer()).complete(head)
+    return head.made.split(b"\r\n") if head.made else []
 
 
 def test_both_are_made() -> None:

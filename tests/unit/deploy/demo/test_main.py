@@ -8,8 +8,11 @@ from tulle.deploy.demo.main import run, what_to_try
 def test_a_step_that_does_not_exist_is_said_before_anything_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(steps=(2, 7)) == 2
-    assert capsys.readouterr().err == "tulle: there is no step 7; the steps are 1, 2, 3, 4, 5, 6\n"
+    assert run(steps=(2, 9)) == 2
+    assert (
+        capsys.readouterr().err
+        == "tulle: there is no step 9; the steps are 1, 2, 3, 4, 5, 6, 7, 8\n"
+    )
 
 
 def test_hold_says_what_to_try_with_this_demos_addresses() -> None:

@@ -19,7 +19,7 @@ def test_the_json_form_is_the_documented_one() -> None:
     assert result.as_json() == {
         "ok": False,
         "seconds": 71.2,
-        "requests": {"sent": 2600, "failed": 3},
+        "requests": {"sent": 2600, "failed": 3, "lost": 0},
         "checks": [
             {
                 "step": 0,

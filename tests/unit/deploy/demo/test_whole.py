@@ -82,7 +82,7 @@ def test_a_failed_request_is_exit_status_1_though_every_check_held(
     assert main.run(json=True) == 1
     result = json.loads(capsys.readouterr().out)
     assert all(check["ok"] for check in result["checks"])
-    assert (result["ok"], result["requests"]) == (False, {"sent": 3, "failed": 1})
+    assert (result["ok"], result["requests"]) == (False, {"sent": 3, "failed": 1, "lost": 0})
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.wire_sinks import Requests, cut
-from tulle.actors.proxy.wire import request_head
+from tulle.actors.proxy.wire import request_head as heads
 from tulle.actors.proxy.wire.body import CHUNKED
+from tulle.actors.proxy.wire.compose import request_head
+from tulle.actors.proxy.wire.known import Memo
 from tulle.policies import reasons
 from tulle.policies.reasons import Reason
 from tulle.policies.supported import UNSEEN_HEADERS
@@ -162,7 +164,7 @@ def test_a_host_is_as_long_as_a_name_at_most() -> None:
 
 
 def test_no_policy_may_ask_for_a_header_that_a_proxy_keeps_to_itself() -> None:
-    noted = {name.decode() for name in request_head._DROPPED}
+    noted = {name.decode() for name in heads._DROPPED}
     assert noted == UNSEEN_HEADERS
 
 
@@ -269,7 +271,7 @@ STREAM = (
 def seen_in(pieces: list[bytes]) -> list[object]:
     seen = Requests().feed(*pieces)
     return [
-        (h.method, h.path, h.authority, h.minor, h.headers, h.length, h.keep_alive, body)
+        (h.method, h.path, h.host, h.headers, h.keep_alive, request_head(h, []), body)
         for h, body in zip(seen.heads, seen.bodies, strict=True)
     ] + [seen.refused, seen.ended]
 
@@ -318,18 +320,66 @@ _LINES = st.sampled_from(
 
 
 _ANY_LINES = st.binary(min_size=1, max_size=8).filter(lambda line: b"\r\n" not in line)
+_TRACE = b"traceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+_OUR_IDS = [  # as a tracer writes them, and nearly so
+    b"x-request-id: 8c26b3f4-2778-4a0a-8e5e-c68a138ed733\r\n" + _TRACE,
+    b"x-request-id: 8c26b3f4-2778-4a0a-8e5e-c68a138ed733\r\n" + _TRACE.replace(b"a", b"0"),
+    b"x-request-id: 8C26b3f4-2778-4a0a-8e5e-c68a138ed733\r\n" + _TRACE,
+    _TRACE + b"\r\nx-request-id: 8c26b3f4-2778-4a0a-8e5e-c68a138ed733",
+]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(_LINES | _ANY_LINES | _ANY_LINES.map(lambda rest: b"X:" + rest), max_size=5),
-    st.sampled_from([b"GET / HTTP/1.1", b"POST /x HTTP/1.0"]),
+    st.sampled_from([b"GET / HTTP/1.1", b"POST /x HTTP/1.0", b"GET http://b/c HTTP/1.1"]),
+    st.lists(st.sampled_from(_OUR_IDS), max_size=2),
 )
-def test_lines_apart_are_read_as_whole_heads(lines: list[bytes], start: bytes) -> None:
-    data = b"\r\n".join([start, *lines, b"", b""])
+def test_lines_apart_are_read_as_whole_heads(
+    lines: list[bytes], start: bytes, ids: list[bytes]
+) -> None:
+    data = b"\r\n".join([start, *lines, *ids, b"", b""])
     # Of a head in two reads llhttp sees all; in one, only the lines that it has not seen yet.
     parsed = seen_in([data[:9], data[9:]])
-    for _ in range(2):
+    for _ in range(3):  # the third time nothing is new
         *seen, refused, ended = seen_in([data])
         # Of several faults another one may be named.
         assert [*seen, refused is None, ended] == [*parsed[:-2], parsed[-2] is None, parsed[-1]]
+
+
+def test_a_head_that_comes_again_goes_on_as_it_did() -> None:
+    """Of a request from a proxy of the mesh all but the ids is known the third time."""
+    data = request(b"X-Again: 1", b"x-tulle-peer: a-1", _OUR_IDS[0])
+    first, *again = [read(data).heads[0] for _ in range(4)]
+    assert all(head.ids for head in again)
+    for head in again:
+        assert request_head(head, [b"b: 2"]) == request_head(first, [b"b: 2"])
+        assert head.first(b"x-tulle-peer") == b"a-1"
+
+
+def test_what_becomes_of_one_head_does_not_touch_the_next() -> None:
+    data = request(b"X-Kept: 1", b"X-Dropped: 2")
+    for _ in range(4):
+        head = read(data).heads[0]
+        assert head.headers == [(b"x-kept", b"1"), (b"x-dropped", b"2")]
+        head.drop({b"x-dropped"})
+        head.replace([*head.headers, (b"x-more", b"3")])
+        assert request_head(head, []).endswith(b"\r\nx-kept: 1\r\nx-more: 3\r\n\r\n")
+
+
+def test_ids_at_the_end_are_not_the_only_ones() -> None:
+    """Two traces are none: the tracer has to see both."""
+    data = request(_TRACE, _OUR_IDS[0])
+    for _ in range(4):
+        head = read(data).heads[0]
+        assert not head.ids
+        assert len(head.noted[b"traceparent"]) == 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    memo = Memo[int](keys=3, size=4)
+    for number in range(10):
+        memo.learn(b"%d" % number, number)
+        memo.learn(b"too long", number)
+        assert 1 <= len(memo.found) <= 3
+        assert memo.found[b"%d" % number] == number
