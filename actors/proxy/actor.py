@@ -335,7 +335,11 @@ def _first_doors(spec: ProxySpec) -> set[str]:
 
 
 def tune_garbage_collection() -> None:
-    """What is there by now stays: it is looked at no more, and the rest less often."""
+    """What is there by now stays: it is looked at no more.
+
+    The rest is looked at in small portions: a portion of 50,000 objects kept the loop for 8 ms when
+    many routes were installed, one of 2,000 keeps it for less than 1 ms.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(2_000, 100, 50)

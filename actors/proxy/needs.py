@@ -36,7 +36,9 @@ def decoding(ref: Ref, value: bytes) -> Steps[Installable]:
     try:
         if ref.bucket is Bucket.REGISTRY:
             return codec.decode(ServiceRecord, value)
-        config = yield from configs.decoding(codec.unpack(value))
+        data = codec.unpack(value)
+        yield
+        config = yield from configs.decoding(data)
     except Undecodable as error:
         raise ValueError(str(error)) from error
     if str(keys.Key(keys.KeyKind(config.kind), configs.key(config)[1:])) != ref.key:

@@ -16,7 +16,7 @@ from tulle.policies.steps import Steps, finished
 
 VERSION = 1
 Config = HostsConfig | OutboundConfig | InboundConfig | GatewayConfig
-ROUTES_PER_STEP = 32
+ROUTES_PER_STEP = 16
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
 _ROUTES: TypeAdapter[list[Route]] = TypeAdapter(list[Route])
 
@@ -57,6 +57,7 @@ def decoding(data: bytes) -> Steps[Config]:
     try:
         for owner in _owners_of_routes(wire.get("spec")):
             routes = owner["routes"]
+            yield
             for start in range(0, len(routes), ROUTES_PER_STEP):
                 step = slice(start, start + ROUTES_PER_STEP)
                 routes[step] = _ROUTES.validate_python(routes[step])
