@@ -129,15 +129,34 @@ def _text(parts: list[ShardSums]) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the process's affair, which has other things to end."""
+    """Signals are the process's affair, which has other things to end.
+
+    Uvicorn's own loop looks ten times a second whether to end; this one is told. What it does
+    besides, the date of its answers, is due each second.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Ends it, requests under way included."""
+        self.should_exit = self.force_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._leaving.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def _end(server: uvicorn.Server, serving: asyncio.Task[None], sock: socket.socket) -> None:
-    server.should_exit = server.force_exit = True
+async def _end(server: _Server, serving: asyncio.Task[None], sock: socket.socket) -> None:
+    server.leave()
     await asyncio.wait([serving], timeout=2.0)
     serving.cancel()
     sock.close()
