@@ -9,9 +9,10 @@ Actor classes are imported when they are spawned: a process that spawns no proxi
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import ray
+import ray.util
 from ray.actor import ActorClass, ActorHandle
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -33,6 +34,19 @@ _RAY_SECONDS = 10.0
 _AGAIN_SECONDS = 0.2
 _CREATION_SECONDS = 4.0
 """A creation that fails does so sooner; on a busy machine one that does not may take longer."""
+
+
+class Spec(Protocol):
+    """What all specs of actors have. `node`: of Ray, where it must be; empty: anywhere."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mesh(self) -> str: ...
+
+    @property
+    def node(self) -> str: ...
 
 
 def namespace(mesh: str) -> str:
@@ -72,16 +86,28 @@ def spawn_proxy(spec: ProxySpec) -> "ActorHandle[ProxyActor]":
     """A proxy, on node `spec.node` if that is set; one of the same name is kept."""
     from tulle.actors.proxy.actor import ProxyActor
 
-    pinned = NodeAffinitySchedulingStrategy(spec.node, soft=False) if spec.node else None
-    return _spawn(ProxyActor, spec, spec.name, pinned)
+    return _spawn(ProxyActor, spec, spec.name)
 
 
-def _spawn(
-    actor: type[ActorT],
-    spec: ControlSpec | ProxySpec,
-    name: str,
-    where: NodeAffinitySchedulingStrategy | None = None,
-) -> ActorHandle[ActorT]:
+def spawn_node_agent(agent: type[ActorT], spec: Spec) -> ActorHandle[ActorT]:
+    """The agent of a node; its class is deploy's, which this room does not know."""
+    return _spawn(agent, spec, spec.name)
+
+
+def names_in(mesh: str) -> list[str]:
+    """The names of all living actors of a mesh. Raises `RayError`."""
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return sorted(one["name"] for one in found if one["namespace"] == namespace(mesh))
+
+
+def end(mesh: str, name: str) -> None:
+    """Ends an actor for good; one that has ended is no error. Raises `RayError`."""
+    with contextlib.suppress(ValueError):  # Ray's way to say that no living actor has this name
+        ray.kill(ray.get_actor(name, namespace(mesh)), no_restart=True)
+
+
+def _spawn(actor: type[ActorT], spec: Spec, name: str) -> ActorHandle[ActorT]:
+    where = NodeAffinitySchedulingStrategy(spec.node, soft=False) if spec.node else None
     options: ActorClass[ActorT] = ray.remote(actor).options(
         name=name,
         namespace=namespace(spec.mesh),

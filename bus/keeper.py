@@ -18,7 +18,7 @@ from tulle.bus.errors import (
     ServerChanged,
     UserRefused,
 )
-from tulle.bus.link import Link
+from tulle.bus.link import UNENCRYPTED, UNVERIFIED, Link
 from tulle.bus.subscription import Interest
 from tulle.bus.tasks import end_task
 
@@ -111,6 +111,8 @@ class Keeper:
             except ConnectFailed as error:
                 if "authorization" in error.reason.lower():
                     raise UserRefused(self.url, self._credentials.user) from None
+                if error.reason.startswith((UNENCRYPTED, UNVERIFIED)):
+                    raise  # no later attempt would be better
                 if now() >= deadline:
                     why = f"{error.reason} (tried for {first_timeout:.1f} s)"
                     raise ConnectFailed(self.url, why) from None

@@ -18,13 +18,16 @@ from tulle.actors.holding.holder import Holder
 from tulle.bus.connection import connect
 from tulle.bus.errors import ServerFailed
 from tulle.bus.permissions import Role
-from tulle.bus.server import NatsServer
 from tulle.bus.subjects import Subjects
 from tulle.deploy import home, logs, node, processes
 from tulle.deploy.api import Api, said_plainly
 from tulle.deploy.binding import INGRESS_TLS_PORT, Binding, opened
 from tulle.deploy.errors import Failure, Usage
 from tulle.deploy.home import Children, Home, MeshFile
+from tulle.deploy.outside import options as outside
+from tulle.deploy.outside import standing
+from tulle.deploy.outside.nats import nats_of
+from tulle.deploy.outside.options import Outside
 from tulle.deploy.processes import Process
 from tulle.deploy.progress import Progress
 from tulle.deploy.ray_host import RayHost
@@ -73,6 +76,7 @@ def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> 
 
     Logs go to stderr, or to `logs/watcher.log` when not `in_foreground`.
     """
+    elsewhere = outside.parse(of)
     where = Home(of.mesh_folder)
     where.make()
     logs.start(
@@ -84,21 +88,34 @@ def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> 
         progress = Progress()
         for name in home.end_leftovers(where):
             progress.say(f"ended {name}, which a killed `tulle up` had left")
-        asyncio.run(Watcher(of, options, progress).run())
+        stands = standing.check(where, elsewhere)
+        asyncio.run(Watcher(of, options, progress, elsewhere, joins=stands).run())
 
 
 class Watcher:
-    """One mesh, from start to end. All of it belongs to one loop."""
+    """One mesh, from start to end. All of it belongs to one loop.
 
-    def __init__(self, of: Settings, options: UpOptions, progress: Progress) -> None:
+    `elsewhere`: what others run. `joins`: gateways may be there, on the ports that it opens.
+    """
+
+    def __init__(
+        self,
+        of: Settings,
+        options: UpOptions,
+        progress: Progress,
+        elsewhere: Outside = Outside(),  # noqa: B008 - it is frozen
+        *,
+        joins: bool = False,
+    ) -> None:
         self._mesh = of.mesh
         self._access_log = of.access_log
         self._leaf_ttl = of.leaf_ttl
         self._options = options
         self._progress = progress
         self._home = Home(of.mesh_folder)
-        self._nats = NatsServer(self._home.nats, self._home.creds, Subjects(of.mesh))
-        self._ray = RayHost(self._home.logs / "ray-host.log")
+        self._elsewhere, self._joins = elsewhere, joins
+        self._nats = nats_of(elsewhere, self._home, Subjects(of.mesh))
+        self._ray = RayHost(self._home.logs / "ray-host.log", elsewhere.ray_host)
         self._children = Children(up=processes.this_process())
         self._binding: Binding | None = None  # once it is ready
         self._ray_starts = True
@@ -123,7 +140,7 @@ class Watcher:
         except asyncio.CancelledError:
             if not stopped:
                 raise
-        self._progress.say("ended, nothing of it runs any more")
+        self._progress.say(self._elsewhere.last_words)
 
     async def _keep(self, stack: AsyncExitStack) -> None:
         options = self._options
@@ -134,6 +151,7 @@ class Watcher:
             str(self._home.holder),
             lambda _proxy, _pool, name: binding.of(name),
             expected=lambda: self._ray_starts,
+            joins=self._joins,
         )
         stack.push_async_callback(holder.close)
         binding = opened(binding, holder.reserve)  # before anything takes time
@@ -169,7 +187,7 @@ class Watcher:
                 raise Failure(self._late(readiness.missing)) from None
 
     def _late(self, missing: Sequence[str]) -> str:
-        logs_of_ray = self._home.ray / "session_latest" / "logs"
+        logs_of_ray = self._elsewhere.logs_of_ray or self._home.ray / "session_latest" / "logs"
         return (
             f"not ready within {READY_SECONDS:.0f} s: {' and '.join(missing)} did not come; "
             f"see {self._home.logs} and {logs_of_ray}"
@@ -189,8 +207,8 @@ class Watcher:
             await self._nats.start()
         except ServerFailed as error:
             raise Failure(str(error)) from error
-        assert self._nats.pid is not None  # it has started
-        self._note("nats", processes.find(self._nats.pid))
+        if self._nats.pid is not None:
+            self._note("nats", processes.find(self._nats.pid))
 
     async def _start_ray(self) -> None:
         arguments = {
@@ -199,6 +217,7 @@ class Watcher:
             "--nats-url": self._nats.url,
             "--access-log": self._access_log,
             "--leaf-ttl": str(self._leaf_ttl),
+            **({"--ray": self._elsewhere.ray} if self._elsewhere.ray else {}),
         }
         await self._ray.start([word for pair in arguments.items() for word in pair])
         self._note("ray", self._ray.leader)

@@ -42,9 +42,16 @@ class HeldSockets:
     """The groups by (owner, name). An owner is a pool, or a proxy without one."""
 
     def __init__(
-        self, bind: Bind, patience: Patience, expected: Callable[[], bool] = lambda: False
+        self,
+        bind: Bind,
+        patience: Patience,
+        expected: Callable[[], bool] = lambda: False,
+        *,
+        joins: bool = False,
     ) -> None:
+        """`expected`, `joins`: as of `Holder`."""
         self._bind = bind
+        self._joins = joins
         self._patience = patience
         self._expected = expected
         self._groups: dict[tuple[str, str], Group] = {}
@@ -138,7 +145,9 @@ class HeldSockets:
         except ValueError as e:
             raise PortError(f"{name}: {e}") from e
         self._refuse_twice(owner, name, address, port)
-        return self._groups.setdefault((owner, name), Group(owner, name, address, port))
+        return self._groups.setdefault(
+            (owner, name), Group(owner, name, address, port, self._joins)
+        )
 
     def _refuse_twice(self, owner: str, name: str, address: str, port: int) -> None:
         for other in self._groups.values():

@@ -28,7 +28,7 @@ from tulle.actors.terms import Terms
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
-from tulle.bus.issuer import Issuer
+from tulle.bus.issuer import Issuer, KeysDamaged
 from tulle.bus.jetstream import existing_store, open_store
 from tulle.bus.keeping import (
     CredentialAddRequest,
@@ -106,6 +106,7 @@ class SupervisorActor:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(connection.until_another_start())
                     tasks.create_task(leader.run())
+                    tasks.create_task(self._keep_revoked(connection, users))
                     tasks.create_task(terms.run(lambda: self._reign(new_term)))
             finally:
                 await server.stop()
@@ -168,6 +169,21 @@ class SupervisorActor:
         listing = endpoint(MeshRequest, self._list)
         await server.serve(subjects.api_mesh("services"), listing)
         await server.serve(subjects.api_mesh("workloads"), listing)
+
+    async def _keep_revoked(self, connection: Connection, users: Users) -> None:
+        """A server that others run forgets at each start whom it was told to let in no more."""
+        due = asyncio.Event()
+        connection.on_reconnect(due.set)
+        due.set()
+        while True:
+            await due.wait()
+            due.clear()
+            try:
+                await users.push_again()
+            except (BusError, KeysDamaged, OSError) as error:
+                _LOG.error("revoked users may be let in, to be told again: error=%s", error)
+                due.set()
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def _feed(self, event: Event) -> None:
         if self._term is not None:

@@ -67,6 +67,7 @@ class ProxySpecs:
             holder=control.holder,
             folder=control.proxy_folder(member),
             ticket=self._ticket(member, GATEWAY_NAMESPACE, GATEWAY_ACCOUNT, now, pool.name),
+            node=control.node,
             labels=tuple(sorted(pool.labels.items())),
             trust_domain=control.trust_domain,
             pool=pool.name,
