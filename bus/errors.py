@@ -23,6 +23,14 @@ class ConnectFailed(BusError):
         self.reason = reason
 
 
+class UserRefused(ConnectFailed):
+    """There is a NATS, and it does not let this user in: removed, or of another mesh."""
+
+    def __init__(self, url: str, user: str) -> None:
+        super().__init__(url, f"user {user!r} was refused")
+        self.user = user
+
+
 class NotConnected(BusError):
     """Nothing was sent: there is no connection now. It is being re-made; try again then."""
 

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import Final
 
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import ConnectFailed, Forbidden, NotConnected, ServerChanged
+from tulle.bus.errors import (
+    ConnectFailed,
+    Forbidden,
+    NotConnected,
+    ServerChanged,
+    UserRefused,
+)
 from tulle.bus.link import UNENCRYPTED, UNVERIFIED, Link
 from tulle.bus.subscription import Interest
 from tulle.bus.tasks import end_task
@@ -104,8 +110,7 @@ class Keeper:
                 return await self._connect()
             except ConnectFailed as error:
                 if "authorization" in error.reason.lower():
-                    why = f"user {self._credentials.user!r} was refused"
-                    raise ConnectFailed(self.url, why) from None
+                    raise UserRefused(self.url, self._credentials.user) from None
                 if error.reason.startswith((UNENCRYPTED, UNVERIFIED)):
                     raise  # no later attempt would be better
                 if now() >= deadline:

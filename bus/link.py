@@ -7,6 +7,7 @@ error that closes nats-py's client for good (it has several) is a break like any
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -90,7 +91,7 @@ class Link:
             raise ConnectFailed(url, f"{UNVERIFIED}: {error.verify_message}") from None
         except (OSError, nats.errors.Error) as error:
             self.abort()
-            raise ConnectFailed(url, str(self._last_error or error)) from None
+            raise ConnectFailed(url, _why(self._last_error or error)) from None
         except BaseException:
             self.abort()
             raise
@@ -238,3 +239,14 @@ def _as_not_connected(action: str) -> Iterator[None]:
         OSError,
     ):
         raise NotConnected(action) from None
+
+
+def _why(error: Exception) -> str:
+    """What kept a client from the server, without the words of the system where they are known."""
+    match error:
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case socket.gaierror():
+            return "nobody knows a host of that name"
+        case _:
+            return str(error)

@@ -221,12 +221,17 @@ class Lease(Message):
 
 
 class PoolRecord(Message):
-    """Desired key `pool.<name>`: how many proxies a gateway pool has, and their labels."""
+    """Desired key `pool.<name>`: how many members a pool has, who, and (gateways) their labels.
+
+    `members` that are not among the first `replicas` are about to end. A gateway's is its proxy
+    id, `ingress-ginbb`; the others are `evaluator-1`, `collector-2`.
+    """
 
     name: str
+    kind: Literal["gateway", "evaluator", "collector"] = "gateway"
     replicas: int = Field(ge=0, le=64)
     labels: dict[str, str] = {}
-    members: list[str] = []  # proxy ids
+    members: list[str] = []
 
 
 class DesiredWorkload(Message):
@@ -362,4 +367,15 @@ class TelemetryBatch(Message):
     started: float
     full: bool = False
     last: bool = False
+    series: list[Series] = []
+
+
+class ShardSums(Message):
+    """The answer to collect.sums.<shard>: what the proxies of a shard have counted, summed.
+
+    `proxies`: how many live; `refused`: series above the limit.
+    """
+
+    proxies: int = 0
+    refused: int = 0
     series: list[Series] = []

@@ -60,7 +60,7 @@ def read(
     return Settings(
         home=home,
         mesh=_mesh_name(mesh or env.get("TULLE_MESH") or DEFAULT_MESH),
-        nats=nats or env.get("TULLE_NATS") or None,
+        nats=nats or _nats(env.get("TULLE_NATS") or ""),
         creds=Path(creds).expanduser() if creds else None,
         nats_ca=Path(ca).expanduser().absolute() if ca else None,
         ray=ray or env.get("TULLE_RAY") or None,
@@ -81,6 +81,12 @@ def _mesh_name(name: str) -> str:
     if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 32:
         raise Usage(f"{name!r} can't name a mesh: use 1 to 32 letters, digits and hyphens")
     return name
+
+
+def _nats(url: str) -> str | None:
+    if url and not url.startswith(("nats://", "tls://", "ws://", "wss://")):
+        raise Usage(f"TULLE_NATS is {url!r}: it takes a URL, as in nats://127.0.0.1:4222")
+    return url or None
 
 
 def _json_logs(form: str) -> bool:

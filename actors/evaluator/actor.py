@@ -1,7 +1,7 @@
 """A policy evaluator as an actor: one life after the other (`life.py`), each on a new connection.
 
-Two replicas run; `actors.leadership` says which leads. Both follow the store and the proxies, so a
-take-over starts from a complete picture.
+Pool `evaluators` says how many run; `actors.leadership` says which leads. All follow the store and
+the proxies, so a take-over starts from a complete picture.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ class EvaluatorActor:
         self._timing = timing
         self._leading = False
         self._proxies = ProxyTable()
+        self._life: EvaluatorLife | None = None
         self._lives = Lives(spec.name, self._live)
 
     @property
@@ -41,6 +42,12 @@ class EvaluatorActor:
         """Ends it at once; another replica takes over when it notices."""
         await self._lives.stop()
 
+    async def retire(self) -> None:
+        """Ends it for good; if it leads, another replica takes over at once."""
+        if self._life is not None:
+            await self._life.resign()
+        await self._lives.stop()
+
     async def _live(self) -> None:
         """Another start of NATS ends it, a store made anew, or a mistake of ours."""
         async with await connect_for_ever(self._spec, one_start=True) as connection:
@@ -50,9 +57,11 @@ class EvaluatorActor:
             life = EvaluatorLife(
                 self._spec, self._subjects, connection, self._timing, self._say, self._proxies
             )
+            self._life = life
             try:
                 await life.live()
             finally:
+                self._life = None
                 self._leading = False
 
     def _say(self, *, following: bool, serving: bool) -> None:

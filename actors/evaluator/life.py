@@ -79,6 +79,7 @@ class EvaluatorLife:
         self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)), proxies)
         self._epoch = ""
         self._publisher: Publisher | None = None
+        self._leader: Leader | None = None
         self._beats: set[asyncio.Task[None]] = set()
         self._handing_over: asyncio.Handle | None = None
 
@@ -91,6 +92,7 @@ class EvaluatorLife:
         await self._connection.subscribe(self._subjects.status_all, self._on_status)
         terms = Terms(self._spec.name)
         leader = Leader(policies, self._spec.name, on_change=terms.on_change, timing=self._timing)
+        self._leader = leader
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._connection.until_another_start())
             tasks.create_task(self._watch(Bucket.POLICIES, policies))
@@ -98,6 +100,11 @@ class EvaluatorLife:
             tasks.create_task(leader.run())
             tasks.create_task(terms.run(lambda: self._lead(policies, config, leader)))
             tasks.create_task(self._beat(leader))
+
+    async def resign(self) -> None:
+        """It leads no more, and another replica may at once."""
+        if self._leader is not None:
+            await self._leader.resign()
 
     # Following.
 

@@ -70,8 +70,8 @@ class Holder:
     `bind(proxy, pool, name)` says where a socket is opened, port 0 for a free one. Events:
     `on_hello(proxy, pool)`, `on_state(proxy, state, detail)`, `on_lost(proxy)`.
     `expected()`: whether all proxies are being started again, so that connections wait longer.
-    `joins`: proxies that outlived a holder may still have sockets on the ports that this one
-    opens for them.
+    `joins`: proxies that outlived a holder may still have sockets on the ports that this one opens
+    for them.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class HeldSockets:
         *,
         joins: bool = False,
     ) -> None:
-        """`joins`: as of `Holder`."""
+        """`expected`, `joins`: as of `Holder`."""
         self._bind = bind
         self._joins = joins
         self._patience = patience

@@ -28,7 +28,9 @@ from tulle.policies.config import GatewayConfig, HostsConfig, OutboundConfig
 
 FAST = Timing(patience=0.6, refresh=0.2, poll=0.1)
 REVIEWS = keys.outbound("reviews.default.svc.cluster.local")
-Start = Callable[[str], EvaluatorActor]
+PATIENT = Timing(patience=60.0, refresh=0.2, poll=0.1)
+Start = Callable[..., EvaluatorActor]
+"""By number, and with `Timing`."""
 
 
 @pytest_asyncio.fixture
@@ -42,9 +44,9 @@ async def bus() -> AsyncIterator[BusUnderTest]:
 async def start(bus: BusUnderTest, tmp_path: Path) -> AsyncIterator[Start]:
     actors: list[EvaluatorActor] = []
 
-    def start(number: str) -> EvaluatorActor:
+    def start(number: str, timing: Timing = FAST) -> EvaluatorActor:
         spec = replace(control_spec(bus, tmp_path, "evaluator"), id=number)
-        actors.append(EvaluatorActor(spec, FAST))
+        actors.append(EvaluatorActor(spec, timing))
         return actors[-1]
 
     yield start
@@ -327,6 +329,19 @@ async def test_another_takes_over_and_knows_everything(
     changed = await client.apply(GATEWAY.replace("80", "81"))
     assert changed.ok and changed.revision and first.revision
     assert changed.revision.number > first.revision.number
+
+
+@pytest.mark.asyncio
+async def test_a_leader_that_retires_leaves_no_gap(
+    bus: BusUnderTest, start: Start, leader: EvaluatorActor, client: PolicyClient
+) -> None:
+    follower = start("2", PATIENT)
+    await follower.health()
+    first = await client.apply(GATEWAY, request="one")
+    await leader.retire()
+    await until(lambda: follower.leading)
+    assert await client.apply(GATEWAY, request="one") == first
+    assert (await client.apply(GATEWAY.replace("80", "81"))).ok
 
 
 @pytest.mark.asyncio

@@ -6,7 +6,7 @@ import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -359,9 +359,40 @@ async def test_scaling_down_drains_before_it_kills(world: World) -> None:
 
 
 @pytest.mark.asyncio
+async def test_evaluators_and_collectors_are_scaled_as_gateways_are(world: World) -> None:
+    running = world.launcher.control
+    await until(lambda: len(running) == 3)  # a new mesh
+    for pool, kind in (("evaluators", "evaluator"), ("collectors", "collector")):
+        assert (await world.scale(pool, 3)).ok
+        assert {f"tulle-{kind}-{n}" for n in (1, 2, 3)} <= running.keys()
+        assert (await world.scale(pool, 1)).ok
+        assert [name for name in running if kind in name] == [f"tulle-{kind}-1"]
+        stored = await world.stored(Bucket.DESIRED, keys.pool(pool), PoolRecord)
+        assert stored is not None and stored.members == [f"{kind}-1"]
+    assert not (await world.scale("evaluators", 0)).ok
+
+
+@pytest.mark.asyncio
+async def test_what_was_scaled_is_so_after_a_restart_of_ray(world: World) -> None:
+    running = world.launcher.control
+    await until(lambda: len(running) == 3)
+    assert (await world.scale("evaluators", 1)).ok
+    assert (await world.scale("collectors", 2)).ok
+    await world.stop_supervisor()
+    evaluator = running["tulle-evaluator-1"]
+    running.clear()
+    running["tulle-evaluator-2"] = replace(evaluator, id="2")  # the Ray host starts two
+    await world.start_supervisor()
+    await until(lambda: len(running) == 3)
+    assert running.keys() == {"tulle-evaluator-1", "tulle-collector-1", "tulle-collector-2"}
+
+
+@pytest.mark.asyncio
 async def test_an_unknown_pool_is_refused_with_the_pools_there_are(world: World) -> None:
     answer = await world.scale("egress", 2)
-    assert not answer.ok and answer.problems[0].message == "no pool 'egress'; pools: ingress"
+    assert not answer.ok and answer.problems[0].message == (
+        "no pool 'egress'; pools: collectors, evaluators, ingress"
+    )
 
 
 @pytest.mark.asyncio

@@ -47,12 +47,23 @@ async def supervisor(root: Path) -> AsyncIterator[FakeSupervisor]:
         yield made
 
 
+CLI = ("-m", "tulle.deploy.cli")
+IMPATIENT = """
+from tulle.deploy import run
+from tulle.deploy.cli import main
+run.APP_SECONDS, run.PROBES_UNTIL_WARNING = 0.5, 3
+main()
+"""
+
+
 @contextlib.asynccontextmanager
-async def tulle_run(root: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A `tulle run` that is ended if the test did not."""
+async def tulle_run(
+    root: Path, *arguments: str, command: tuple[str, ...] = CLI
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A `tulle run` that is ended if the test did not; `command` of Python: another `main`."""
     env = {**os.environ, "TULLE_HOME": str(root), "ALL_PROXY": "http://elsewhere:1"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tulle.deploy.cli", "run", *arguments),
+        *(sys.executable, *command, "run", *arguments),
         env=env,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -152,6 +163,67 @@ async def test_it_is_ready_only_when_health_answers_well(
 
     async with tulle_run(root, *server("--health", "/healthz")):
         await supervisor.until("ready")
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_exits_at_once_is_never_an_endpoint(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(
+        root, "reviews", "--port", "0:9080", "--", "sh", "-c", "exit 3"
+    ) as process:
+        assert await process.wait() == 3
+        assert await error_of(process) == ""
+
+    await supervisor.until("gone")
+    assert "ready" not in supervisor.said
+    assert "deregister" not in supervisor.said
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_never_accepts_is_told_of_and_ends_in_order(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    app = ("reviews", "--port", "0:9080", "--", "sleep", "600")
+    async with tulle_run(root, *app, command=("-c", IMPATIENT)) as process:
+        assert process.stderr is not None
+        warning = (await process.stderr.readline()).decode()
+        assert "the app does not accept on 127.0.0.1, ports" in warning
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGTERM
+
+    order = [said for said in supervisor.said if said not in ("starting", "draining", "ready")]
+    assert order == ["start", "deregister", "drain_inbound", "gone"]
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_ignores_sigterm_is_killed_when_its_time_is_up(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    script = "trap '' TERM; echo $$; while :; do sleep 0.05; done"
+    arguments = ("sleep", "--", "sh", "-c", script)
+    async with tulle_run(root, *arguments, command=("-c", IMPATIENT)) as process:
+        app = int(await line_of(process))
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGKILL
+        assert "did not end within" in await error_of(process)
+
+    assert not runs(app)
+    await supervisor.until("gone")
+
+
+@pytest.mark.asyncio
+async def test_what_an_app_forks_is_no_reason_to_stay(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    # Its own end is the end; what is left of its group and ignores SIGTERM is killed.
+    script = "(trap '' TERM; exec sleep 600) & echo $!; exit 4"
+    code = IMPATIENT.replace("run.APP", "run.SWEEP_SECONDS = 0.5; run.APP")
+    async with tulle_run(root, "sleep", "--", "sh", "-c", script, command=("-c", code)) as process:
+        child = int(await line_of(process))
+        assert await process.wait() == 4
+    assert not runs(child)
+    await supervisor.until("gone")
 
 
 @pytest.mark.asyncio
