@@ -29,7 +29,6 @@ END_SECONDS: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _POLL_SECONDS: Final = 0.2
-_SINGLE: Final[tuple[Role, ...]] = ("supervisor", "authority", "collector")
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -151,15 +150,10 @@ def spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
     return not waiting
 
 
-def control_names(of: argparse.Namespace) -> list[str]:
-    """The names of all control actors."""
-    return [spec.name for spec in _specs(of)]
-
-
-def _specs(of: argparse.Namespace) -> list[ControlSpec]:
-    evaluators = (_spec(of, "evaluator", n + 1) for n in range(EVALUATORS))
-    others = (_spec(of, role) for role in _SINGLE)
-    return [*others, *evaluators]
+def vital_names(of: argparse.Namespace) -> list[str]:
+    """Names of control actors that there must be; of the others a mesh may want fewer."""
+    roles: tuple[Role, ...] = ("supervisor", "authority")
+    return [_spec(of, role).name for role in roles]
 
 
 def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             say("actors-ready")
         while not ended.wait(LOOK_SECONDS):
             agents.settle()
-            cluster.look(of.mesh, of.node, local.control_names(of))
+            cluster.look(of.mesh, of.node, local.vital_names(of))
     except (cluster.Unusable, Failure, RayError, TimeoutError) as error:
         _LOG.error("%s", error)
         say(str(error), error=True)
