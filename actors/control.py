@@ -20,7 +20,8 @@ class ControlSpec:
     `id` is unique among the living of its role ("1", "2"). `home` is the mesh's folder (0700),
     `<TULLE_HOME>/<mesh>`. `nats_credentials` is the path of the role's credentials file,
     `nats_keys` (supervisor) the folder of what users are made with (bus.issuer). Without a
-    `log_folder` it has no log of its own.
+    `log_folder` it has no log of its own. `node`: of Ray, the one where that folder and the
+    watcher are, for it and the gateways to be on; empty: there is no other.
     """
 
     role: Role
@@ -30,6 +31,7 @@ class ControlSpec:
     nats_credentials: str
     home: str
     nats_keys: str = ""
+    node: str = ""
     trust_domain: str = "cluster.local"
     leaf_ttl_seconds: float = 86_400.0
     log_folder: str = ""
@@ -40,7 +42,12 @@ class ControlSpec:
     @property
     def name(self) -> str:
         """The actor's, unique in the mesh: also its name as a leader and in events."""
-        return f"tulle-{self.role}-{self.id}"
+        return f"tulle-{self.member}"
+
+    @property
+    def member(self) -> str:
+        """What it is called among the members of its pool."""
+        return f"{self.role}-{self.id}"
 
     @property
     def authority_folder(self) -> Path:

@@ -15,6 +15,7 @@ import orjson
 from tulle.bus import jwt, nkeys
 from tulle.bus.keys import encode_token
 
+_FIELDS = ("url", "user", "jwt", "seed")
 _CREDS = """\
 -----BEGIN NATS USER JWT-----
 {jwt}
@@ -35,12 +36,16 @@ NKEYs are sensitive and should be treated as secrets.
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A NATS user. Its replies arrive below `inbox`, which no other user may read."""
+    """A NATS user. Its replies arrive below `inbox`, which no other user may read.
+
+    `ca`: PEM of the authorities that a server with TLS is verified by; empty: the system's.
+    """
 
     url: str
     user: str
     jwt: str = field(repr=False)
     seed: str = field(repr=False)
+    ca: str = field(default="", repr=False)
 
     @property
     def inbox(self) -> str:
@@ -65,7 +70,8 @@ class Credentials:
         """The credentials in `path`. Raises `ValueError` naming the file, or `OSError`."""
         try:
             fields = orjson.loads(path.read_bytes())
-            found = cls(*(str(fields[name]) for name in ("url", "user", "jwt", "seed")))
+            url, user, jwt_text, seed = (str(fields[name]) for name in _FIELDS)
+            found = cls(url, user, jwt_text, seed, str(fields.get("ca", "")))
             key, said = found.key, jwt.claims(found.jwt)
         except orjson.JSONDecodeError:
             raise ValueError(f"{path} holds no credentials of a mesh: it is not JSON") from None
@@ -80,7 +86,7 @@ class Credentials:
     def write(self, path: Path) -> None:
         """Writes the file in one step, readable by its owner alone."""
         fields = {"url": self.url, "user": self.user, "jwt": self.jwt, "seed": self.seed}
-        write_secret(path, orjson.dumps(fields))
+        write_secret(path, orjson.dumps(fields | ({"ca": self.ca} if self.ca else {})))
 
     def write_creds(self, path: Path) -> None:
         """Writes it once more, in the form that NATS's own tools and all its clients read."""

@@ -23,6 +23,8 @@ from tulle.bus.nkeys import KeyPair, Kind
 from tulle.bus.permissions import ANSWER_SECONDS, ANSWERS, Rights
 
 KEYS: Final = "keys.json"
+CA: Final = "ca.pem"
+"""Beside the keys when others run the server: what its users verify it by."""
 REVOKED: Final = "revoked.json"
 _UPDATED: Final = 200
 _KINDS: Final = {"operator": Kind.OPERATOR, "system": Kind.ACCOUNT, "account": Kind.ACCOUNT}
@@ -34,11 +36,15 @@ class KeysDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """The keys of the operator, of NATS's own account and of the mesh's account."""
+    """The keys of the operator, of NATS's own account and of the mesh's account.
+
+    `ca`: what the credentials that it makes say of the server's authorities.
+    """
 
     operator: KeyPair
     system: KeyPair
     account: KeyPair
+    ca: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "Issuer":
@@ -52,14 +58,15 @@ class Issuer:
                 f"{path} holds no keys of a mesh ({error}): bring it back from a backup; without "
                 "it what NATS has stored of this mesh can't be reached"
             ) from None
-        return cls(**pairs)
+        return cls(**pairs, ca=_read_ca(folder))
 
     @classmethod
     def make(cls, folder: Path) -> "Issuer":
         """The keys in `folder`, made when there are none."""
         with suppress(FileNotFoundError):
             return cls.load(folder)
-        made = cls(**{name: nkeys.generate(kind) for name, kind in _KINDS.items()})
+        keys = {name: nkeys.generate(kind) for name, kind in _KINDS.items()}
+        made = cls(**keys, ca=_read_ca(folder))
         seeds = {name: getattr(made, name).seed for name in _KINDS}
         write_secret(folder / KEYS, orjson.dumps(seeds))
         return made
@@ -71,7 +78,7 @@ class Issuer:
     def credentials(self, url: str, name: str, rights: Rights, seed: str = "") -> Credentials:
         """A user with a new key, or with the one of `seed`."""
         key = nkeys.from_seed(seed, Kind.USER) if seed else nkeys.generate(Kind.USER)
-        return Credentials(url, name, self.user(name, key.public, rights), key.seed)
+        return Credentials(url, name, self.user(name, key.public, rights), key.seed, self.ca)
 
     def renewed(self, path: Path, url: str, name: str, rights: Rights) -> Credentials:
         """The user whose file `path` is, with its key if it has one, and the rights of now."""
@@ -106,7 +113,8 @@ class Issuer:
         name = f"updater-{secrets.token_hex(8)}"
         key = nkeys.generate(Kind.USER)
         rights = Rights((self.update_subject,), (f"_INBOX.{name}.>",))
-        return Credentials(url, name, _user_jwt(self.system, name, key.public, rights), key.seed)
+        signed = _user_jwt(self.system, name, key.public, rights)
+        return Credentials(url, name, signed, key.seed, self.ca)
 
 
 def read_revoked(folder: Path) -> dict[str, int]:
@@ -140,6 +148,20 @@ async def push(issuer: Issuer, mesh: str, url: str, revoked: Mapping[str, int]) 
             raise StoreRefused(
                 issuer.update_subject, int(error.get("code", 0)), str(error.get("description"))
             )
+
+
+def write_ca(folder: Path, ca: str) -> None:
+    """Keeps what users verify the server by; empty: they do it by the system's authorities."""
+    if ca:
+        write_secret(folder / CA, ca.encode())
+    else:
+        (folder / CA).unlink(missing_ok=True)
+
+
+def _read_ca(folder: Path) -> str:
+    with suppress(FileNotFoundError):
+        return (folder / CA).read_text()
+    return ""
 
 
 def seed_before(path: Path, name: str) -> str:

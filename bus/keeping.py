@@ -90,6 +90,7 @@ class RunnerAnswer(Answer):
     url: str = ""
     user: str = ""
     jwt: str = ""
+    ca: str = ""  # PEM; empty: the server has no TLS, or one that the system's authorities know
 
 
 class RunnerRemoveRequest(Request):

@@ -8,6 +8,7 @@ error that closes nats-py's client for good (it has several) is a break like any
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -27,6 +28,8 @@ PINGS_OUTSTANDING: Final = 2
 ROUND_TRIP_SECONDS: Final = 5
 UNSENT_BYTES: Final = 32 * 1024 * 1024
 OLDEST_SERVER: Final = (2, 12)
+UNENCRYPTED: Final = "it does not speak TLS"
+UNVERIFIED: Final = "its certificate can't be verified"
 
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.I)
 _ACTIONS = {"publish": "publish to", "subscription": "subscribe to"}
@@ -48,9 +51,18 @@ class Link:
         """Whether it can send, as far as is known: a dead peer is noticed after 6 s at most."""
         return self._client.is_connected
 
+    @property
+    def server(self) -> str:
+        """Which server this is: one that was started again has another id. All of a cluster have
+        its name: there a store outlives the start of each."""
+        told = self._client._server_info
+        return str(told.get("cluster") or told.get("server_id", ""))
+
     async def connect(self, url: str, name: str) -> None:
         """Connects once, within 2 s. Raises `ConnectFailed`, `ServerTooOld`."""
         try:
+            ca = self._credentials.ca
+            tls = server_verifier(ca) if ca or url.startswith("tls://") else None
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._client.connect(
                     servers=[url],
@@ -67,11 +79,16 @@ class Link:
                     ping_interval=PING_SECONDS,
                     max_outstanding_pings=PINGS_OUTSTANDING,
                     pending_size=0,
+                    tls=tls,
                 )
+            self._check_tls(url)
             self._check_version()
         except TimeoutError:
             self.abort()
             raise ConnectFailed(url, f"nothing answered within {CONNECT_SECONDS} s") from None
+        except ssl.SSLCertVerificationError as error:
+            self.abort()
+            raise ConnectFailed(url, f"{UNVERIFIED}: {error.verify_message}") from None
         except (OSError, nats.errors.Error) as error:
             self.abort()
             raise ConnectFailed(url, _why(self._last_error or error)) from None
@@ -168,6 +185,18 @@ class Link:
             await asyncio.sleep(pause)
             pause = 0.002  # the socket is full: don't spin
 
+    def _check_tls(self, url: str) -> None:
+        """nats-py takes `tls://` for a wish. Until here only the user's JWT has been sent."""
+        encrypted = self._client._server_info.get("tls_required")
+        if url.startswith("tls://") and not encrypted:
+            self.abort()
+            raise ConnectFailed(url, UNENCRYPTED)
+        writer = getattr(self._client._transport, "_io_writer", None)
+        if encrypted and isinstance(writer, asyncio.StreamWriter):
+            # It does not know that its stream was turned into TLS: asyncio would complain of that,
+            # in a line for the user, when the server closes.
+            writer.transport.get_protocol()._over_ssl = True  # type: ignore[attr-defined]
+
     def _check_version(self) -> None:
         version = self._client.connected_server_version
         if (version.major, version.minor) < OLDEST_SERVER:
@@ -184,6 +213,16 @@ class Link:
             self._on_forbidden(Forbidden(self._credentials.user, _ACTIONS[action.lower()], subject))
         elif not isinstance(error, nats.errors.NoServersError):
             self._last_error = error
+
+
+def server_verifier(ca: str) -> ssl.SSLContext:
+    """What verifies a server that speaks TLS: by `ca` (PEM), or by the system's authorities.
+
+    Raises `ssl.SSLError` when `ca` is no PEM of certificates.
+    """
+    context = ssl.create_default_context(cadata=ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 @contextmanager

@@ -147,12 +147,7 @@ class NatsServer:
             "host": HOST,
             "port": self.port or -1,
             "ports_file_dir": str(self._folder / "ports"),
-            "max_payload": MAX_PAYLOAD,
-            "max_control_line": MAX_CONTROL_LINE,
-            # Its own 2 minutes would keep dead clients for 6 of them.
-            "ping_interval": "10s",
-            "ping_max": 2,
-            "jetstream": {"store_dir": str(self._folder / "store"), "sync_interval": "always"},
+            **needs(str(self._folder / "store")),
         }
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
@@ -194,6 +189,18 @@ async def serve(
         yield server
     finally:
         await server.stop()
+
+
+def needs(store: str) -> dict[str, object]:
+    """What any nats-server of a mesh is told besides users; `store`: JetStream's folder."""
+    return {
+        "max_payload": MAX_PAYLOAD,
+        "max_control_line": MAX_CONTROL_LINE,
+        # Its own 2 minutes would keep dead clients for 6 of them.
+        "ping_interval": "10s",
+        "ping_max": 2,
+        "jetstream": {"store_dir": store, "sync_interval": "always"},
+    }
 
 
 def find_binary() -> str:

@@ -10,6 +10,8 @@ import typer
 from tulle.deploy import home, processes
 from tulle.deploy.errors import Failure, Interrupted, NoMesh
 from tulle.deploy.home import Home
+from tulle.deploy.outside import options as outside
+from tulle.deploy.outside import standing
 from tulle.deploy.settings import Settings
 from tulle.deploy.up import READY, READY_SECONDS, UpOptions
 
@@ -22,6 +24,7 @@ def start(of: Settings, options: UpOptions) -> None:
 
     Ctrl-C ends what had started.
     """
+    elsewhere = outside.parse(of)  # a mistake is said here, not in the twin's log
     where = Home(of.mesh_folder)
     where.make()
     with home.lock(where):  # raises when one runs
@@ -44,7 +47,7 @@ def start(of: Settings, options: UpOptions) -> None:
             twin.wait(DOWN_SECONDS)
         except subprocess.TimeoutExpired:
             raise Failure(f"interrupted, and pid {twin.pid} did not end: see {log}") from None
-        raise Interrupted("interrupted: what had started was ended again") from None
+        raise Interrupted(f"interrupted: {elsewhere.last_words}") from None
 
 
 def _follow(twin: "subprocess.Popen[bytes]", where: Home, log: Path) -> None:
@@ -62,8 +65,19 @@ def _follow(twin: "subprocess.Popen[bytes]", where: Home, log: Path) -> None:
 
 
 def stop(of: Settings) -> str:
-    """Ends the mesh and waits for it; what was done. Raises `Failure`."""
+    """Ends the mesh and waits for it; what was done. Raises `Failure`.
+
+    The actors of a cluster too, whether an `up` still looks after them or not.
+    """
     where = Home(of.mesh_folder)
+    if (stands := standing.read(where)) is not None and not home.locked(where):
+        home.end_leftovers(where)
+        return standing.end(where, of.mesh)
+    said = _stop_up(where)
+    return f"{standing.end(where, of.mesh)}, and `tulle up`" if stands is not None else said
+
+
+def _stop_up(where: Home) -> str:
     up = where.children().up
     if not home.locked(where):
         left = home.end_leftovers(where) if where.root.exists() else []
@@ -93,6 +107,9 @@ def _command(of: Settings, options: UpOptions) -> list[str]:
         *("--http-port", str(options.http_port)),
         *("--leaf-ttl", f"{of.leaf_ttl:.0f}s"),
         *("--access-log", of.access_log),
+        *(("--nats", of.nats) if of.nats else ()),
+        *(("--nats-ca", str(of.nats_ca)) if of.nats_ca else ()),
+        *(("--ray", of.ray) if of.ray else ()),
     ]
 
 

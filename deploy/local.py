@@ -2,7 +2,8 @@
 
 Counterpart: `ray_host.py`. Says on stdout how far it is, one JSON object a line: `ray-ready`,
 `actors-ready`; all else goes to stderr. Ends in order, leaving no process, on SIGTERM, SIGINT, the
-end of stdin or the death of its parent.
+end of stdin or the death of its parent. When raylet or gcs_server dies it ends at once, with all
+that is left of Ray (`ray_death.py`), and the watcher starts it again.
 """
 
 import argparse
@@ -14,14 +15,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tulle.actors.control import ControlSpec, Role
 from tulle.actors.proxy.spec import ACCESS_LOG_FORMS
-from tulle.deploy import home, logs, node, processes, ray_environment, settings
+from tulle.deploy import home, logs, node, processes, ray_death, ray_environment, settings
 
 EVALUATORS: Final = 2
 HEALTH_SECONDS: Final = 60.0
@@ -29,6 +29,7 @@ END_SECONDS: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _POLL_SECONDS: Final = 0.2
+_SINGLE: Final[tuple[Role, ...]] = ("supervisor", "authority", "collector")
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -39,55 +40,72 @@ _LOG = logging.getLogger("tulle.local")
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs until told to end; the process's exit status."""
-    of = _parse(arguments)
-    say = _events()
+    of = parse(arguments)
+    say = events()
     logs.start(as_json=settings.read(of.mesh).json_logs)
-    ended = _end_on_request()
+    ended = end_on_request()
     ray_environment.prepare(of.mesh_home)
     from tulle.deploy import lean_ray  # only now: it imports Ray
 
     try:
         this_node = lean_ray.start(of.mesh, of.mesh_home)
-        _take_signals(ended)  # again: Ray has set handlers of its own
+        take_signals(ended)  # again: Ray has set handlers of its own
+
+        def died(name: str) -> None:
+            if not ended.is_set():  # else it is this process that ends it
+                ray_death.end_at_once(name)
+
+        ray_death.watch(lean_ray.vital(), died)
         node.announce(of.mesh_home / "nodes", this_node)
         say("ray-ready")
-        if _spawn_control(of, ended):
+        if spawn_control(of, ended):
             say("actors-ready")
         ended.wait()
     finally:
+        ended.set()
         node.withdraw(of.mesh_home / "nodes")
         lean_ray.stop()
         _end_leftovers()
     return 0
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line of a Ray host; `node` is its to say, once it knows."""
     parser = argparse.ArgumentParser(prog="python -m tulle.deploy.local", description=__doc__)
     parser.add_argument("--mesh", required=True, help="the mesh's name")
     parser.add_argument("--mesh-home", required=True, type=Path, help="the mesh's folder")
     parser.add_argument("--nats-url", required=True, help="where NATS is; users are in creds/")
     parser.add_argument("--access-log", choices=ACCESS_LOG_FORMS, default="off", help="its form")
     parser.add_argument("--leaf-ttl", type=float, default=settings.LEAF_TTL, help="seconds")
+    parser.add_argument("--ray", default="", help="of a cluster (deploy.outside.host)")
+    parser.set_defaults(node="")
     return parser.parse_args(arguments)
 
 
-def _events() -> Callable[[str], None]:
+class Say(Protocol):
+    """Tells the watcher something."""
+
+    def __call__(self, event: str, *, error: bool = False) -> None:
+        """`error`: why this process ends now."""
+
+
+def events() -> Say:
     """Keeps stdout for events: whatever Ray prints goes to stderr."""
     stream = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(event: str) -> None:
-        print(json.dumps({"event": event}), file=stream, flush=True)
+    def say(event: str, *, error: bool = False) -> None:
+        print(json.dumps({"error" if error else "event": event}), file=stream, flush=True)
 
     return say
 
 
-def _end_on_request() -> threading.Event:
+def end_on_request() -> threading.Event:
     """The event that is set when this process shall end."""
     ended = threading.Event()
     with suppress(PermissionError):
         os.setsid()  # leads one already, usually
-    _take_signals(ended)
+    take_signals(ended)
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1)  # else what Ray leaves is nobody's
     prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -96,7 +114,8 @@ def _end_on_request() -> threading.Event:
     return ended
 
 
-def _take_signals(ended: threading.Event) -> None:
+def take_signals(ended: threading.Event) -> None:
+    """SIGTERM, SIGINT and SIGHUP set `ended`."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
 
@@ -107,7 +126,7 @@ def _until_stdin_ends(ended: threading.Event) -> None:
     ended.set()
 
 
-def _spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
+def spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
     """All control actors at once; whether all serve. Raises what kept one of them from it."""
     import ray
 
@@ -132,6 +151,17 @@ def _spawn_control(of: argparse.Namespace, ended: threading.Event) -> bool:
     return not waiting
 
 
+def control_names(of: argparse.Namespace) -> list[str]:
+    """The names of all control actors."""
+    return [spec.name for spec in _specs(of)]
+
+
+def _specs(of: argparse.Namespace) -> list[ControlSpec]:
+    evaluators = (_spec(of, "evaluator", n + 1) for n in range(EVALUATORS))
+    others = (_spec(of, role) for role in _SINGLE)
+    return [*others, *evaluators]
+
+
 def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
     creds, wanted = of.mesh_home / "creds", settings.read(of.mesh)
     return ControlSpec(
@@ -142,6 +172,7 @@ def _spec(of: argparse.Namespace, role: Role, number: int = 1) -> ControlSpec:
         nats_credentials=str(creds / f"{role}.json"),
         home=str(of.mesh_home),
         nats_keys=str(of.mesh_home / "nats") if role == "supervisor" else "",
+        node=of.node,
         log_folder=str(of.mesh_home / "logs"),
         json_logs=wanted.json_logs,
         telemetry=wanted.telemetry,

@@ -21,10 +21,11 @@ _LOG = logging.getLogger("tulle.up")
 
 
 class RayHost:
-    """A process in a session of its own. `log` takes what it writes on stderr."""
+    """A process in a session of its own, `module`. `log` takes what it writes on stderr."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, module: str = "tulle.deploy.local") -> None:
         self._log = log
+        self._module = module
         self._process: asyncio.subprocess.Process | None = None
         self.leader: Process | None = None
 
@@ -34,7 +35,7 @@ class RayHost:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "tulle.deploy.local",
+                self._module,
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,  # its end tells the host that the watcher is gone
                 stdout=asyncio.subprocess.PIPE,
@@ -45,11 +46,17 @@ class RayHost:
         self.leader = processes.find(self._process.pid)
 
     async def event(self) -> str:
-        """The name of the next event. Raises `Failure` when there will be none: it has ended."""
+        """The name of the next event. Raises `Failure` when there will be none: it has ended.
+
+        Then with what it said of that itself, or with the end of its log.
+        """
         assert self._process is not None and self._process.stdout is not None
         while line := await self._process.stdout.readline():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                return str(json.loads(line)["event"])
+                said = json.loads(line)
+                if "error" in said:
+                    raise Failure(str(said["error"]))
+                return str(said["event"])
             _LOG.warning("the Ray host said %r", line)
         status = await self._process.wait()
         raise Failure(f"the Ray host ended with status {status}; {self._log} ends:\n{self._tail()}")

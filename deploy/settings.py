@@ -20,12 +20,17 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`nats` and `creds` override what the mesh's own files say; None: they don't."""
+    """`nats` and `creds` override what the mesh's own files say; None: they don't.
+
+    For `tulle up`, `nats` (with `nats_ca`) and `ray` are those that others run (deploy.outside).
+    """
 
     home: Path
     mesh: str = DEFAULT_MESH
     nats: str | None = None
     creds: Path | None = None
+    nats_ca: Path | None = None
+    ray: str | None = None
     json_logs: bool = False
     access_log: AccessLogForm = "off"
     telemetry: bool = True
@@ -43,16 +48,22 @@ def read(
     *,
     access_log: str | None = None,
     leaf_ttl: str | None = None,
+    nats: str | None = None,
+    nats_ca: Path | None = None,
+    ray: str | None = None,
 ) -> Settings:
     """The settings; the other arguments are what the command line said. Raises `Usage`."""
     env = os.environ if environ is None else environ
     home = Path(env.get("TULLE_HOME") or "~/.tulle").expanduser().absolute()
     creds = env.get("TULLE_CREDS")
+    ca = nats_ca or env.get("TULLE_NATS_CA")
     return Settings(
         home=home,
         mesh=_mesh_name(mesh or env.get("TULLE_MESH") or DEFAULT_MESH),
-        nats=_nats(env.get("TULLE_NATS") or ""),
+        nats=nats or _nats(env.get("TULLE_NATS") or ""),
         creds=Path(creds).expanduser() if creds else None,
+        nats_ca=Path(ca).expanduser().absolute() if ca else None,
+        ray=ray or env.get("TULLE_RAY") or None,
         json_logs=_json_logs(env.get("TULLE_LOG") or "text"),
         access_log=_access_log(access_log, env.get("TULLE_ACCESS_LOG") or "off"),
         telemetry=_telemetry(env.get("TULLE_TELEMETRY") or "on"),

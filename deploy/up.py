@@ -19,13 +19,16 @@ from tulle.actors.holding.holder import Holder
 from tulle.bus.connection import connect
 from tulle.bus.errors import ServerFailed
 from tulle.bus.permissions import Role
-from tulle.bus.server import NatsServer
 from tulle.bus.subjects import Subjects
-from tulle.deploy import home, logs, processes
+from tulle.deploy import home, logs, node, processes
 from tulle.deploy.api import Api, said_plainly
 from tulle.deploy.binding import INGRESS_TLS_PORT, Binding, opened
 from tulle.deploy.errors import Failure, Usage
 from tulle.deploy.home import Children, Home, MeshFile
+from tulle.deploy.outside import options as outside
+from tulle.deploy.outside import standing
+from tulle.deploy.outside.nats import nats_of
+from tulle.deploy.outside.options import Outside
 from tulle.deploy.processes import Process
 from tulle.deploy.progress import Progress
 from tulle.deploy.ray_host import RayHost
@@ -37,7 +40,8 @@ END_RAY_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 1.0
 
 READY = "ready"  # the last phase
-_PHASES = {"ray-ready": "Ray", "actors-ready": "actors"}  # of local.py's events
+LAST_EVENT = "actors-ready"
+_PHASES = {"ray-ready": "Ray", LAST_EVENT: "actors"}  # of local.py's events
 
 _LOG = logging.getLogger("tulle.up")
 
@@ -74,6 +78,7 @@ def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> 
     Logs go to stderr, or to `logs/watcher.log` when not `in_foreground`.
     """
     os.umask(0o077)  # what nats-server and Ray write too: logs, ports, the store
+    elsewhere = outside.parse(of)
     where = Home(of.mesh_folder)
     where.make()
     logs.start(
@@ -85,22 +90,37 @@ def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> 
         progress = Progress()
         for name in home.end_leftovers(where):
             progress.say(f"ended {name}, which a killed `tulle up` had left")
-        asyncio.run(Watcher(of, options, progress).run())
+        stands = standing.check(where, elsewhere)
+        asyncio.run(Watcher(of, options, progress, elsewhere, joins=stands).run())
 
 
 class Watcher:
-    """One mesh, from start to end. All of it belongs to one loop."""
+    """One mesh, from start to end. All of it belongs to one loop.
 
-    def __init__(self, of: Settings, options: UpOptions, progress: Progress) -> None:
+    `elsewhere`: what others run. `joins`: gateways may be there, on the ports that it opens.
+    """
+
+    def __init__(
+        self,
+        of: Settings,
+        options: UpOptions,
+        progress: Progress,
+        elsewhere: Outside = Outside(),  # noqa: B008 - it is frozen
+        *,
+        joins: bool = False,
+    ) -> None:
         self._mesh = of.mesh
         self._access_log = of.access_log
         self._leaf_ttl = of.leaf_ttl
         self._options = options
         self._progress = progress
         self._home = Home(of.mesh_folder)
-        self._nats = NatsServer(self._home.nats, self._home.creds, Subjects(of.mesh))
-        self._ray = RayHost(self._home.logs / "ray-host.log")
+        self._elsewhere, self._joins = elsewhere, joins
+        self._nats = nats_of(elsewhere, self._home, Subjects(of.mesh))
+        self._ray = RayHost(self._home.logs / "ray-host.log", elsewhere.ray_host)
         self._children = Children(up=processes.this_process())
+        self._binding: Binding | None = None  # once it is ready
+        self._ray_starts = True
 
     async def run(self) -> None:
         """Starts everything, waits for a signal, ends everything. Raises `Failure`."""
@@ -122,14 +142,19 @@ class Watcher:
         except asyncio.CancelledError:
             if not stopped:
                 raise
-        self._progress.say("ended, nothing of it runs any more")
+        self._progress.say(self._elsewhere.last_words)
 
     async def _keep(self, stack: AsyncExitStack) -> None:
         options = self._options
         binding = Binding(
             options.bind, options.ingress_port, options.http_port, options.ingress_tls_port
         )
-        holder = Holder(str(self._home.holder), lambda _proxy, _pool, name: binding.of(name))
+        holder = Holder(
+            str(self._home.holder),
+            lambda _proxy, _pool, name: binding.of(name),
+            expected=lambda: self._ray_starts,
+            joins=self._joins,
+        )
         stack.push_async_callback(holder.close)
         binding = opened(binding, holder.reserve)  # before anything takes time
         self._note()
@@ -142,7 +167,8 @@ class Watcher:
         await self._start_ray()
         await self._until_ready(binding)
         stack.callback(self._home.mesh_file.unlink, missing_ok=True)
-        home.write(self._home.mesh_file, self._mesh_file(binding))
+        self._binding = binding
+        self._write_mesh_file(self._nodes())
         self._progress.done(f"{READY}: ingress on {binding.ingress}, {binding.http}/metrics")
         self._progress.say("Ctrl-C or `tulle down` ends it; `tulle status` shows it")
         await asyncio.gather(self._keep_nats(), self._keep_ray())
@@ -163,7 +189,7 @@ class Watcher:
                 raise Failure(self._late(readiness.missing)) from None
 
     def _late(self, missing: Sequence[str]) -> str:
-        logs_of_ray = self._home.ray / "session_latest" / "logs"
+        logs_of_ray = self._elsewhere.logs_of_ray or self._home.ray / "session_latest" / "logs"
         return (
             f"not ready within {READY_SECONDS:.0f} s: {' and '.join(missing)} did not come; "
             f"see {self._home.logs} and {logs_of_ray}"
@@ -173,15 +199,18 @@ class Watcher:
         """Raises `Failure` when it ends."""
         while True:
             event = await self._ray.event()
+            self._ray_starts = event != LAST_EVENT
             self._progress.done(_PHASES.get(event, event))
+            if event == LAST_EVENT:  # of one that was started again
+                self._write_mesh_file(self._nodes())
 
     async def _start_nats(self) -> None:
         try:
             await self._nats.start()
         except ServerFailed as error:
             raise Failure(str(error)) from error
-        assert self._nats.pid is not None  # it has started
-        self._note("nats", processes.find(self._nats.pid))
+        if self._nats.pid is not None:
+            self._note("nats", processes.find(self._nats.pid))
 
     async def _start_ray(self) -> None:
         arguments = {
@@ -190,6 +219,7 @@ class Watcher:
             "--nats-url": self._nats.url,
             "--access-log": self._access_log,
             "--leaf-ttl": str(self._leaf_ttl),
+            **({"--ray": self._elsewhere.ray} if self._elsewhere.ray else {}),
         }
         await self._ray.start([word for pair in arguments.items() for word in pair])
         self._note("ray", self._ray.leader)
@@ -210,8 +240,15 @@ class Watcher:
                 await self._follow_ray()
             except Failure as error:
                 _LOG.error("%s", error)
+            self._ray_starts = True
+            self._progress.again("Ray has ended, it is started again")
             await self._ray.stop(END_RAY_SECONDS)
-            await self._start_ray()
+            self._write_mesh_file(nodes=())  # first: who finds none may then know why
+            node.withdraw(self._home.nodes)
+            try:
+                await self._start_ray()
+            except OSError as error:
+                _LOG.error("the Ray host can't be started yet: %s", error)
             await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     def _note(self, name: str = "", process: Process | None = None) -> None:
@@ -221,9 +258,15 @@ class Watcher:
             self._children = self._children.model_copy(update={"processes": known})
         home.write(self._home.children_file, self._children)
 
-    def _mesh_file(self, binding: Binding) -> MeshFile:
+    def _nodes(self) -> Sequence[str]:
+        return sorted(path.stem for path in self._home.nodes.glob("*.json"))
+
+    def _write_mesh_file(self, nodes: Sequence[str]) -> None:
+        """Does nothing before the mesh is ready for the first time."""
+        if (binding := self._binding) is None:
+            return
         assert self._children.up is not None  # noted at the start
-        return MeshFile(
+        mesh = MeshFile(
             mesh=self._mesh,
             nats_url=self._nats.url,
             creds=str(self._home.creds),
@@ -232,5 +275,6 @@ class Watcher:
             bind=binding.address,
             up=self._children.up,
             processes=self._children.processes,
-            nodes=sorted(path.stem for path in self._home.nodes.glob("*.json")),
+            nodes=list(nodes),
         )
+        home.write(self._home.mesh_file, mesh)

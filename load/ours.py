@@ -5,6 +5,7 @@ import yaml
 from tulle.load.scenarios import BACKEND_HOST, HOST, PREFIXES
 
 _API = "networking.istio.io/v1"
+NAME = "bench"
 Value = dict[str, object]
 
 
@@ -24,6 +25,40 @@ def pair_policies(service: str, caller: str) -> str:
         _virtual_service({"host": service}),
         _document("AuthorizationPolicy", "bench", allow, "security.istio.io/v1"),
     )
+
+
+def versioned(service: str, header: str, version: int) -> str:
+    """Routes of the gateway and of all sidecars to a service; answers have `header: version`."""
+    headers = {"response": {"set": {header: str(version)}}}
+    route = {"route": [{"destination": {"host": service}}], "headers": headers}
+    spec: Value = {"hosts": [HOST, service], "gateways": ["bench", "mesh"], "http": [route]}
+    return _text(_gateway(), _document("VirtualService", "bench", spec))
+
+
+def many_routes(backend: int, count: int, version: int) -> str:
+    """A gateway's `count` routes by path, and one for the rest, to a server outside the mesh.
+
+    All differ from those of another `version`; the first is called `v<version>`.
+    """
+    destination: Value = {"host": BACKEND_HOST, "port": {"number": backend}}
+    http: list[Value] = [
+        {
+            "name": f"v{version}",
+            "match": [{"uri": {"prefix": f"/route-{number}/v{version}"}}],
+            "route": [{"destination": dict(destination)}],
+        }
+        for number in range(count)
+    ]
+    http.append({"route": [{"destination": dict(destination)}]})
+    spec: Value = {"hosts": [HOST], "gateways": ["bench"], "http": http}
+    routes = _document("VirtualService", "bench", spec)
+    return _text(_gateway(), routes, _service_entry(backend))
+
+
+def named_route(service: str, version: int) -> str:
+    """A sidecar's one route to a service, called `v<version>`."""
+    route = {"name": f"v{version}", "route": [{"destination": {"host": service}}]}
+    return _text(_document("VirtualService", NAME, {"hosts": [service], "http": [route]}))
 
 
 def _text(*documents: Value) -> str:

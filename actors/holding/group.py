@@ -38,12 +38,17 @@ class Member:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """The sockets of (`owner`: pool or proxy, `name`). `port` 0: not chosen yet."""
+    """The sockets of (`owner`: pool or proxy, `name`). `port` 0: not chosen yet.
+
+    `joins`: others of this user may have that port already, with SO_REUSEPORT. Then the kernel's
+    order is not known, and nothing is steered: who is not served keeps connections waiting.
+    """
 
     owner: str
     name: str
     address: str
     port: int
+    joins: bool = False
     members: list[Member] = field(default_factory=list)  # in the kernel's order
     _steered: bool = False
 
@@ -51,7 +56,7 @@ class Group:
         """A new member, not served yet. Raises PortError."""
         if len(self.members) >= MAX_MEMBERS:
             raise PortError(f"port {self.port}: {MAX_MEMBERS} proxies share it already")
-        sock = open_listening(self.address, self.port, shared=bool(self.members))
+        sock = open_listening(self.address, self.port, shared=self.joins or bool(self.members))
         self.port = sock.getsockname()[1]
         member = Member(proxy, sock)
         self.members.append(member)
@@ -85,7 +90,7 @@ class Group:
         member.sock.close()
 
     def _steer_to(self, indexes: list[int]) -> None:
-        if not self.members:
+        if not self.members or self.joins:
             return
         sock = self.members[0].sock
         if indexes and len(indexes) < len(self.members):

@@ -6,8 +6,13 @@ Counterparts: `machine.py`, which gets every event here, one at a time, and its 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from time import perf_counter
+from typing import Final
 
 from tulle.actors.proxy.events import (
+    Changed,
     Discard,
     Effect,
     Event,
@@ -23,14 +28,21 @@ from tulle.actors.proxy.events import (
     Subscribe,
     Tick,
     Unsubscribe,
+    WasRead,
 )
 from tulle.actors.proxy.last_good import LastGood
 from tulle.actors.proxy.machine import ProxyMachine
+from tulle.actors.proxy.needs import decoding
 from tulle.actors.proxy.plane import Plane
 from tulle.actors.proxy.subscriptions import Subscriptions
 from tulle.bus.keeping import CredentialRecord
 from tulle.bus.messages import ServiceRecord
+from tulle.bus.subjects import Bucket
 from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, OutboundConfig
+from tulle.policies.steps import Steps
+
+SLICE_SECONDS: Final = 0.0015
+"""How long the loop is kept at once; design: 2 ms at most."""
 
 
 class Follower:
@@ -56,13 +68,15 @@ class Follower:
         self._unsubscribed: list[Subscribe | Unsubscribe] = []  # until the bus is there
         self._stopped = False
         self._events: list[Event] = []
-        self._telling = False
+        self._steps: Steps[None] | None = None  # of what is under way
         self._holding_status = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def restore(self, kept: tuple[Kept, ...]) -> bool:
         """Installs what the last life had in use. Whether that is enough to listen by."""
-        self.tell(Restored(kept))
+        self._events.append(Restored(kept))
+        self._steps = self._all_events()
+        self._go_on(inf)  # at once: nobody is served yet
         return self._machine.restored
 
     async def start(self, subscriptions: Subscriptions) -> None:
@@ -70,7 +84,7 @@ class Follower:
         self._subscriptions = subscriptions
         waiting, self._unsubscribed = self._unsubscribed, []
         for effect in waiting:
-            self._perform(effect)
+            self._on_bus(effect)
         self.tell(Tick())
         await subscriptions.start()
 
@@ -85,36 +99,65 @@ class Follower:
             await subscriptions.stop()
 
     def tell(self, event: Event) -> None:
-        """Handles `event` and performs its effects; an event that these cause comes after."""
+        """Handles `event` and performs its effects; an event that these cause comes after.
+
+        What takes long is done in slices, between which the loop serves requests: then it has only
+        begun when this returns. What comes meanwhile waits for its end.
+        """
         if self._stopped:
             return
         self._events.append(event)
-        if self._telling:
-            return
-        self._telling = True
+        if self._steps is None:
+            self._steps = self._all_events()
+            self._go_on(SLICE_SECONDS)
+
+    def _go_on(self, seconds: float) -> None:
+        """Takes steps for so long, and the next ones in the loop's next turn."""
+        until = perf_counter() + seconds
         try:
-            while self._events:
-                effects = self._machine.handle(self._events.pop(0), self._loop.time())
-                for effect in effects:
-                    self._perform(effect)
-        finally:
-            self._telling = False
+            for _ in self._steps or ():
+                if self._stopped:
+                    return
+                if perf_counter() >= until:
+                    self._loop.call_soon(self._go_on, seconds)
+                    return
+        except BaseException:
+            self._steps = None
+            raise
+        self._steps = None
+        if self._stopped:
+            return
         if not self.has_first_keys.is_set() and self._machine.has_first_keys():
             self.has_first_keys.set()
         self._set_timer()
+
+    def _all_events(self) -> Steps[None]:
+        while self._events:
+            event = self._events.pop(0)
+            yield from self._decode(event)
+            for effect in self._machine.handle(event, self._loop.time()):
+                yield from self._perform(effect)
+
+    def _decode(self, event: Event) -> Steps[None]:
+        if not isinstance(event, Changed | WasRead) or event.ref.bucket is not Bucket.CONFIG:
+            return
+        if event.value is not None:
+            with suppress(ValueError):  # which the machine will meet, and tell
+                what = yield from decoding(event.ref, event.value)
+                self._machine.expect(event.ref, event.value, what)
 
     def hold_status(self, hold: bool) -> None:
         """No status leaves until as many holds have ended as were begun."""
         self._holding_status += 1 if hold else -1
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> Steps[None]:
         match effect:
             case Subscribe() | Unsubscribe() | Read() | SendStatus():
                 self._on_bus(effect)
             case Keep() | Discard():
                 self._last_good.write(effect)
             case Install(what):
-                self._install(what)
+                yield from self._install(what)
             case RemoveOutbound(host):
                 self._plane.remove_outbound(host)
             case RemoveCredential(name):
@@ -137,12 +180,12 @@ class Follower:
                 if not self._holding_status:
                     bus.send_status(status)
 
-    def _install(self, what: Installable) -> None:
+    def _install(self, what: Installable) -> Steps[None]:
         match what:
             case HostsConfig():
                 self._plane.install_hosts(what)
             case OutboundConfig():
-                self._plane.install_outbound(what)
+                yield from self._plane.installing_outbound(what)
             case InboundConfig():
                 self._plane.install_inbound(what)
             case CredentialRecord():
@@ -150,7 +193,7 @@ class Follower:
             case ServiceRecord():
                 self._plane.install_service(what)
             case GatewayConfig():
-                self._plane.install_gateway(what)
+                yield from self._plane.installing_gateway(what)
                 self._on_gateway(what)
 
     def _set_timer(self) -> None:

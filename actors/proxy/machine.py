@@ -93,10 +93,15 @@ class ProxyMachine:
         self._heartbeat: Heartbeat | None = None
         self._report = Reported("starting", (), ())
         self._undecodable: dict[Ref, str] = {}
+        self._decoded: tuple[Ref, bytes, Installable] | None = None
         self._status_due = 0.0
         self._first = frozenset(first_keys(spec, root_namespace))
         for ref in sorted(self._first):
             self._held.hold(ref)
+
+    def expect(self, ref: Ref, value: bytes, what: Installable) -> None:
+        """What the value of the next event is: it was decoded elsewhere, in steps."""
+        self._decoded = (ref, value, what)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """What is to be done, in order, after `event` at monotonic time `now`, in seconds."""
@@ -213,7 +218,7 @@ class ProxyMachine:
             self._on_deleted(ref, revision)
             return
         try:
-            what = decode(ref, value)
+            what = self._decoded_value(ref, value)
         except ValueError as error:
             # The last good value stays. A newer version of tulle may have written this.
             self._undecodable[ref] = f"{ref}: {error}"
@@ -227,6 +232,12 @@ class ProxyMachine:
             self._keep(ref, revision, value)
         if isinstance(what, HostsConfig):
             self._drop_vanished(what)
+
+    def _decoded_value(self, ref: Ref, value: bytes) -> Installable:
+        expected, self._decoded = self._decoded, None
+        if expected is not None and expected[0] == ref and expected[1] is value:
+            return expected[2]
+        return decode(ref, value)
 
     def _on_deleted(self, ref: Ref, revision: int) -> None:
         """Of a host's config the index decides: whoever is in it keeps what it has."""

@@ -14,6 +14,7 @@ from tulle.bus.messages import ServiceRecord
 from tulle.bus.subjects import Bucket
 from tulle.policies import config as configs
 from tulle.policies.config import GatewayConfig, OutboundConfig
+from tulle.policies.steps import Steps, finished
 
 
 def first_keys(spec: ProxySpec, root_namespace: str) -> list[Ref]:
@@ -25,12 +26,19 @@ def first_keys(spec: ProxySpec, root_namespace: str) -> list[Ref]:
 
 def decode(ref: Ref, value: bytes) -> Installable:
     """The value of a held key. Raises `ValueError` when it is not what the key promises."""
+    return finished(decoding(ref, value))
+
+
+def decoding(ref: Ref, value: bytes) -> Steps[Installable]:
+    """`decode` in steps."""
     if ref.bucket is Bucket.CREDENTIALS:
         return _decode_credential(ref, value)
     try:
         if ref.bucket is Bucket.REGISTRY:
             return codec.decode(ServiceRecord, value)
-        config = configs.decode(codec.unpack(value))
+        data = codec.unpack(value)
+        yield
+        config = yield from configs.decoding(data)
     except Undecodable as error:
         raise ValueError(str(error)) from error
     if str(keys.Key(keys.KeyKind(config.kind), configs.key(config)[1:])) != ref.key:

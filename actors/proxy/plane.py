@@ -48,9 +48,10 @@ from tulle.policies.decide.peers import Mode, mode_of
 from tulle.policies.decide.route import (
     Chooser,
     Client,
-    compile_routes,
-    compile_virtual_hosts,
+    compiling_routes,
+    compiling_virtual_hosts,
 )
+from tulle.policies.steps import Steps, finished
 
 ROOT_NAMESPACE: Final = "istio-system"
 
@@ -117,10 +118,16 @@ class Plane:
 
     def install_outbound(self, config: OutboundConfig) -> None:
         """What to do with requests to a host; those that wait for it go on."""
+        finished(self.installing_outbound(config))
+
+    def installing_outbound(self, config: OutboundConfig) -> Steps[None]:
+        """`install_outbound` in steps; requests meet the old routes until the last."""
         installed = self._book.install(key(config), config.clusters)
         tcp = tcp_clusters(config, installed)
         clusters, client = for_requests(installed), self._client("HTTP")
-        routes = {it.port: compile_routes(it.routes, clusters, client) for it in config.ports}
+        routes = {}
+        for it in config.ports:
+            routes[it.port] = yield from compiling_routes(it.routes, clusters, client)
         self._outbound.install(config.host, routes, tcp)
 
     def remove_outbound(self, host: str) -> None:
@@ -144,11 +151,17 @@ class Plane:
 
     def install_gateway(self, config: GatewayConfig) -> None:
         """Routes of all ports of the gateway; a port that is not in it has none any more."""
+        finished(self.installing_gateway(config))
+
+    def installing_gateway(self, config: GatewayConfig) -> Steps[None]:
+        """`install_gateway` in steps; requests meet the old routes until the last."""
         clusters = for_requests(self._book.install(key(config), config.clusters))
-        self._choosers = {
-            it.port: compile_virtual_hosts(it.virtual_hosts, clusters, self._client(it.protocol))
-            for it in config.listeners
-        }
+        choosers = {}
+        for it in config.listeners:
+            client = self._client(it.protocol)
+            compiling = compiling_virtual_hosts(it.virtual_hosts, clusters, client)
+            choosers[it.port] = yield from compiling
+        self._choosers = choosers
         self._servers.install(config.listeners)
         for port, edge in self._gateways.items():
             edge.choose = self._choosers.get(port)

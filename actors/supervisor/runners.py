@@ -67,6 +67,7 @@ class Runners:
             url=self._users.url,
             user=self._users.runner_name(record),
             jwt=self._users.runner_jwt(record),
+            ca=self._users.issuer.ca,
         )
 
     async def remove(self, request: RunnerRemoveRequest) -> Answer:

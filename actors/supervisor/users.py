@@ -4,11 +4,12 @@ What a proxy's user may do is its own alone (bus.permissions). Its JWT has no en
 this id only, and its file goes with the proxy's folder, when the proxy has ended for good.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from tulle.actors.proxy.spec import ProxySpec
-from tulle.bus.issuer import Issuer, push, revoke
+from tulle.bus.issuer import Issuer, push, read_revoked, revoke
 from tulle.bus.keeping import RunnerRecord
 from tulle.bus.permissions import ProxyUser, RunnerUser, rights
 from tulle.bus.subjects import Subjects
@@ -53,6 +54,11 @@ class Users:
     async def push(self, revoked: dict[str, int]) -> None:
         """Tells the running server. Raises `BusError`."""
         await push(self.issuer, self.subjects.mesh, self.url, revoked)
+
+    async def push_again(self) -> None:
+        """Tells a server that may know of nobody revoked. Raises `BusError`, `KeysDamaged`."""
+        if revoked := await asyncio.to_thread(read_revoked, self.keys_folder):
+            await self.push(revoked)
 
 
 def _runner(record: RunnerRecord) -> RunnerUser:

@@ -79,7 +79,7 @@ def add(
     output.show_problems(answer)
     output.refuse(answer, "refused, nothing was changed")
     try:
-        Credentials(answer.url, answer.user, answer.jwt, key.seed).write(path)
+        Credentials(answer.url, answer.user, answer.jwt, key.seed, answer.ca).write(path)
     except OSError as error:
         raise Failure(
             f"can't write {path}: {error.strerror}; `tulle runner remove {name}`, then try again"

@@ -1,5 +1,6 @@
 """`tulle up` and `tulle down`: the mesh of this machine. What `up` does is in deploy.up."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,9 +40,46 @@ def up(
         str | None,
         typer.Option(metavar="TIME", help="Life of a proxy's certificate: 24h; at least 10s."),
     ] = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A NATS that others run: tls://host:port. [env: TULLE_NATS]"
+        ),
+    ] = None,
+    nats_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PEM of whom to trust for it. [env: TULLE_NATS_CA, else the system's]",
+        ),
+    ] = None,
+    print_nats_config: Annotated[
+        bool,
+        typer.Option(
+            "--print-nats-config", help="Print what that NATS must be started with; start nothing."
+        ),
+    ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Ray cluster that others run, with a node here: host:port of its head; needs "
+            "--nats. Its actors outlive this command, `tulle down` ends them. [env: TULLE_RAY]",
+        ),
+    ] = None,
     twin: Annotated[bool, typer.Option("--twin", hidden=True)] = False,  # of --detach
 ) -> None:
     """Start a mesh and keep it up until Ctrl-C."""
+    of = settings.read(
+        mesh, access_log=access_log, leaf_ttl=leaf_ttl, nats=nats, nats_ca=nats_ca, ray=ray
+    )
+    if print_nats_config:
+        from tulle.deploy.home import Home
+        from tulle.deploy.outside import config
+        from tulle.deploy.outside import options as outside
+
+        typer.echo(config.printed(Home(of.mesh_folder), of.mesh, outside.parse(of)))
+        return
     from tulle.deploy import detached
     from tulle.deploy.up import UpOptions, keep_up
 
@@ -51,7 +89,6 @@ def up(
         http_port=http_port,
         ingress_tls_port=ingress_tls_port,
     )
-    of = settings.read(mesh, access_log=access_log, leaf_ttl=leaf_ttl)
     if detach:
         detached.start(of, options)
     else:

@@ -57,6 +57,7 @@ from tulle.policies.config.wire import (
     VERSION,
     Config,
     decode,
+    decoding,
     encode,
     key,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "UpstreamTls",
     "VirtualHost",
     "decode",
+    "decoding",
     "encode",
     "key",
 ]

@@ -1,6 +1,7 @@
 """The wire form of config, its key and its content hash."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,10 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from tulle.policies.config.gateway import GatewayConfig
 from tulle.policies.config.inbound import InboundConfig
 from tulle.policies.config.outbound import HostsConfig, OutboundConfig
+from tulle.policies.config.routes import Route
+from tulle.policies.steps import Steps, finished
 
 VERSION = 1
 Config = HostsConfig | OutboundConfig | InboundConfig | GatewayConfig
+ROUTES_PER_STEP = 16
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+_ROUTES: TypeAdapter[list[Route]] = TypeAdapter(list[Route])
 
 
 def key(config: Config) -> tuple[str, ...]:
@@ -41,13 +46,37 @@ def encode(config: Config) -> bytes:
 
 def decode(data: bytes) -> Config:
     """The config of its wire form; ValueError says what is wrong with it."""
+    return finished(decoding(data))
+
+
+def decoding(data: bytes) -> Steps[Config]:
+    """`decode`, a step for some of the routes each."""
     wire = orjson.loads(data)
     if not isinstance(wire, dict) or wire.get("v") != VERSION:
         raise ValueError(f"config of version {VERSION} expected, not {data[:80]!r}")
     try:
+        for owner in _owners_of_routes(wire.get("spec")):
+            routes = owner["routes"]
+            yield
+            for start in range(0, len(routes), ROUTES_PER_STEP):
+                step = slice(start, start + ROUTES_PER_STEP)
+                routes[step] = _ROUTES.validate_python(routes[step])
+                yield
         return _ADAPTER.validate_python(wire["spec"])
     except ValidationError as error:
         raise ValueError(f"not a config: {error}") from error
+
+
+def _owners_of_routes(value: Any) -> Iterator[dict[str, Any]]:
+    """The mappings in a spec that have a list of routes; what has another form has none."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _owners_of_routes(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("routes"), list):
+            yield value
+        for name in ("ports", "listeners", "virtual_hosts"):
+            yield from _owners_of_routes(value.get(name))
 
 
 def _written(value: Any) -> Any:

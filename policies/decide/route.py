@@ -17,6 +17,7 @@ from tulle.policies.decide.pick import compile_pick
 from tulle.policies.decide.plan import DEFAULT_RETRY, Plan, Retry
 from tulle.policies.decide.planning import compile_plan, compile_retry
 from tulle.policies.hostnames import is_wildcard, specific_first
+from tulle.policies.steps import Steps, finished
 
 T = TypeVar("T")
 
@@ -56,8 +57,16 @@ def compile_routes(
     routes: Sequence[Route], clusters: Mapping[str, T], client: Client = DEFAULT_CLIENT
 ) -> Chooser[T]:
     """The chooser of routes in order. `clusters` has every cluster they name, else KeyError."""
+    return finished(compiling_routes(routes, clusters, client))
+
+
+def compiling_routes(
+    routes: Sequence[Route], clusters: Mapping[str, T], client: Client = DEFAULT_CLIENT
+) -> Steps[Chooser[T]]:
+    """`compile_routes`, a step for each route."""
     rules: list[_Rule[T]] = []
     for route in routes:
+        yield
         matches = possible(route.matches, client)
         if route.matches and not matches:
             continue
@@ -76,9 +85,16 @@ def compile_virtual_hosts(
 
     The authority's port and case do not count. None also when no domain takes the authority.
     """
+    return finished(compiling_virtual_hosts(virtual_hosts, clusters, client))
+
+
+def compiling_virtual_hosts(
+    virtual_hosts: Sequence[VirtualHost], clusters: Mapping[str, T], client: Client = DEFAULT_CLIENT
+) -> Steps[Chooser[T]]:
+    """`compile_virtual_hosts`, a step for each route."""
     choosers: dict[str, Chooser[T]] = {}
     for virtual_host in virtual_hosts:
-        chooser = compile_routes(virtual_host.routes, clusters, client)
+        chooser = yield from compiling_routes(virtual_host.routes, clusters, client)
         choosers |= dict.fromkeys(virtual_host.domains, chooser)
     if list(choosers) == ["*"]:
         return choosers["*"]

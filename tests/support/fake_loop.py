@@ -10,6 +10,7 @@ class ManualLoop:
 
     def __init__(self) -> None:
         self.now = 1_000.0
+        self.fired = 0  # timers so far
         self._soon: list[Callable[[], None]] = []
         self._later: list[tuple[float, Callable[[], None]]] = []
 
@@ -42,6 +43,7 @@ class ManualLoop:
             first = min(due, key=lambda entry: entry[0])
             self._later.remove(first)
             self.now = max(self.now, first[0])
+            self.fired += 1
             first[1]()
             self.turn()
         self.now = until

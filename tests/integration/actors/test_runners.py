@@ -194,3 +194,27 @@ async def test_what_is_no_runner_is_refused_with_all_reasons(world: World) -> No
     subject = world.bus.subjects.api_runner("remove")
     unknown = await world.ask(world.operator, subject, request, Answer)
     assert unknown.problems[0].code == "unknown-runner" and "ci" in unknown.problems[0].message
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_forgot_who_was_removed_is_told_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that others run does, which starts again with what it was given once."""
+    removed = credentials(await world.add())
+    request = RunnerRemoveRequest(id="r", name="ci")
+    subject = world.bus.subjects.api_runner("remove")
+    assert (await world.ask(world.operator, subject, request, Answer)).ok
+    monkeypatch.setattr("tulle.bus.server.read_revoked", lambda _: {})
+    await world.bus.server.restart()
+    async with asyncio.timeout(10):
+        while not await is_refused(removed):  # noqa: ASYNC110 - a question to NATS
+            await asyncio.sleep(0.05)
+
+
+async def is_refused(user: Credentials) -> bool:
+    try:
+        await (await connect(user.url, user, name="removed", first_timeout=3)).close()
+    except ConnectFailed as error:
+        return "was refused" in str(error)
+    return False

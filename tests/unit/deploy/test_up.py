@@ -59,7 +59,7 @@ async def test_the_ray_host_and_the_twin_are_told_what_the_command_line_said(
     monkeypatch.setattr(watcher, "_ray", ray)
     watcher._home.make()
     await watcher._start_ray()
-    told = local._parse(ray.arguments)
+    told = local.parse(ray.arguments)
     assert (told.access_log, told.leaf_ttl) == ("json", 600.0)
     assert local._spec(told, "authority").leaf_ttl_seconds == 600.0
     twin = detached._command(of, options)

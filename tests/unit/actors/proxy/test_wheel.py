@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_loop import ManualLoop
-from tulle.actors.proxy.wheel import NOT_ARMED, TICK, Wheel
+from tulle.actors.proxy.wheel import NOT_ARMED, QUIET, TICK, Wheel
 
 
 class Item:
@@ -36,6 +36,37 @@ def test_each_is_asked_once_at_most_two_ticks_late(delays: list[float]) -> None:
         (at,) = item.asked
         assert delay <= at - start <= delay + 2 * TICK + 1e-6
     assert loop.timers == 0
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=5))
+def test_what_is_armed_while_it_sleeps_is_asked_in_time(steps: list[tuple[float, float]]) -> None:
+    loop = ManualLoop()
+    wheel = Wheel(loop)
+    wheel.arm(Item(), wheel.after(300))
+    armed = []
+    for pause, delay in steps:
+        loop.advance(pause)
+        item = Item()
+        armed.append((item, loop.now + delay))
+        wheel.arm(item, loop.now + delay)
+    loop.advance(4)
+    for item, due in armed:
+        (at,) = item.asked
+        assert due <= at <= due + 2 * TICK + 1e-6
+
+
+def test_it_wakes_less_often_while_nothing_is_due_soon() -> None:
+    loop = ManualLoop()
+    wheel, far = Wheel(loop), Item()
+    wheel.arm(far, wheel.after(300))
+    loop.advance(1)
+    fired = loop.fired
+    loop.advance(100)
+    assert loop.fired - fired <= 100 / (QUIET * TICK) + 1
+    assert wheel.now >= loop.now - (QUIET + 1) * TICK
+    loop.advance(200)
+    assert len(far.asked) == 1
 
 
 def test_the_earliest_time_wins() -> None:

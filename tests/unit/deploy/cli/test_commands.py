@@ -455,6 +455,8 @@ def test_scale_says_when_it_is_done_and_why_it_is_not() -> None:
     assert Run(good, "scale", "ingress", "3").out == "pool ingress has 3 proxies\n"
     request = codec.decode(ScaleRequest, good.asked[0][1])
     assert (request.pool, request.replicas) == ("ingress", 3)
+    good = FakeMesh({"mesh.scale": [Answer(id="1", ok=True)]})
+    assert Run(good, "scale", "evaluators", "1").out == "pool evaluators has 1 evaluator\n"
 
     run = Run(FakeMesh({"mesh.scale": [refused]}), "scale", "ingres", "3")
     assert run.status == 1
