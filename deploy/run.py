@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from tulle.actors.holding.group import PortError
 from tulle.actors.holding.holder import Holder
 from tulle.bus.messages import PortMap
-from tulle.deploy import logs, node, probe, settings
+from tulle.deploy import api, logs, node, probe, settings
 from tulle.deploy.app import App, environment, reserve_port
 from tulle.deploy.errors import Failure
 from tulle.deploy.home import Home
@@ -76,6 +76,7 @@ def run_app(of: Settings, options: RunOptions) -> int:
 
 async def _run(of: Settings, options: RunOptions) -> int:
     home = Home(of.mesh_folder)
+    api.credentials(of, "runner")  # without a mesh that is what to say, not that no node is here
     await node.here(home)  # before anything is asked: it may be the wrong machine
     with contextlib.ExitStack() as reserved:
         ports = [_reserve(reserved, port) for port in options.ports]

@@ -8,6 +8,7 @@ nothing else: it decides nothing, and no request passes through it.
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -76,6 +77,7 @@ def keep_up(of: Settings, options: UpOptions, *, in_foreground: bool = True) -> 
 
     Logs go to stderr, or to `logs/watcher.log` when not `in_foreground`.
     """
+    os.umask(0o077)  # what nats-server and Ray write too: logs, ports, the store
     elsewhere = outside.parse(of)
     where = Home(of.mesh_folder)
     where.make()

@@ -12,23 +12,24 @@ import os
 import re
 import shlex
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.support.gateway_certificates import certificate_pem, key_pem, make_key
 from tests.support.homes import short_home
-from tests.support.mesh import TULLE, Mesh
+from tests.support.mesh import Mesh
+from tests.support.preloaded import Run, preloaded
 
 TABLE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 FILES = TABLE.with_suffix("")
 NO_MESH = "No mesh"
 _AT_ONCE = 3
-_SECONDS = 60.0
 _CODE = re.compile(r"`` (.*?) ``")
 # What no command line has given: names of the moment, and what grows with the demo.
 _VARYING = (
@@ -83,12 +84,25 @@ def _code(text: str) -> str:
 
 def tried(wanted: list[Row], mesh: Mesh) -> list[Row]:
     """The rows as commands answer now; `mesh` is there for all but those without one."""
-    with _world(mesh) as (folder, values), ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda row: _try(row, mesh, folder, values), wanted))
+    with ExitStack() as stack:
+        folder, values = stack.enter_context(_world(mesh))
+        runs = SimpleQueue[Run]()
+        for _ in range(_AT_ONCE):
+            runs.put(stack.enter_context(preloaded()))
+
+        def try_one(row: Row) -> Row:
+            run = runs.get()
+            try:
+                return _try(row, mesh, folder, values, run)
+            finally:
+                runs.put(run)
+
+        pool = stack.enter_context(ThreadPoolExecutor(_AT_ONCE))
+        return list(pool.map(try_one, wanted))
 
 
-def _try(row: Row, mesh: Mesh, folder: Path, values: Mapping[str, str]) -> Row:
-    with contextlib.ExitStack() as stack:
+def _try(row: Row, mesh: Mesh, folder: Path, values: Mapping[str, str], run: Run) -> Row:
+    with ExitStack() as stack:
         home = stack.enter_context(short_home()) if row.section == NO_MESH else mesh.home
         known = {**values, "<home>": str(home)}
         words = shlex.split(_replaced(row.command, known))
@@ -96,20 +110,11 @@ def _try(row: Row, mesh: Mesh, folder: Path, values: Mapping[str, str]) -> Row:
         while words[0] != "tulle":
             name, _, value = words.pop(0).partition("=")
             env[name] = value
-        done = subprocess.run(
-            (*TULLE, *words[1:]),
-            env=env | {"PYTHONPATH": ""},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    said = _replaced(done.stderr, {value: name for name, value in known.items()})
+        status, out, err = run(words[1:], env, folder)
+    said = _replaced(err, {value: name for name, value in known.items()})
     for pattern, name in _VARYING:
         said = re.sub(pattern, name, said)
-    return replace(row, said=tuple(said.splitlines()), status=done.returncode, out=done.stdout)
+    return replace(row, said=tuple(said.splitlines()), status=status, out=out)
 
 
 def _replaced(text: str, by: Mapping[str, str]) -> str:

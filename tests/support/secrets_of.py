@@ -56,11 +56,14 @@ def held(folder: Path) -> Iterator[Path]:
 
 
 def others(folder: Path) -> Iterator[Path]:
-    """All other files there: logs of all kinds, Ray's session, `mesh.json`, ..."""
+    """All other files there: logs of all kinds, Ray's session, `mesh.json`, ...
+
+    But for NATS's store, where gateways' keys are meant to lie.
+    """
     holding = set(held(folder))
     for path in files_below(folder):
-        store = path.relative_to(folder).parts[:2] == ("nats", "jetstream")
-        if path not in holding and not store:
+        parts = path.relative_to(folder).parts
+        if path not in holding and not (parts[0] == "nats" and "jetstream" in parts):
             yield path
 
 

@@ -121,6 +121,8 @@ def test_public_keys_ids_and_certificates_are_no_secrets(folder: Path) -> None:
 def test_files_that_may_have_no_secret_are_all_but_the_holders(folder: Path) -> None:
     for name in ("mesh.json", "logs/a.log", "ray/session/logs/raylet.out", "nats/nats.log"):
         (folder / name).write_text("nothing")
+    (folder / "nats/store/jetstream").mkdir(parents=True)
+    (folder / "nats/store/jetstream/1.blk").write_text(PEM)
     found = {str(path.relative_to(folder)) for path in others(folder)}
     assert found == {"mesh.json", "logs/a.log", "ray/session/logs/raylet.out", "nats/nats.log"}
 
