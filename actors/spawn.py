@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
+from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tulle.actors.control import ControlSpec
@@ -132,6 +133,17 @@ class RayLauncher:
 
     async def exists(self, proxy: str) -> bool:
         return await self._find(proxy) is not None
+
+    async def proxies(self) -> list[str]:
+        try:
+            actors = await asyncio.to_thread(list_named_actors, True)
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed("", f"Ray does not list its actors: {error!r}") from error
+        # Ray types them as names, which they are of one namespace alone.
+        named = [cast(dict[str, str], actor) for actor in actors]
+        ours = [actor["name"] for actor in named if actor["namespace"] == self._namespace]
+        front = actor_name("")
+        return [name.removeprefix(front) for name in ours if name.startswith(front)]
 
     async def nodes(self) -> list[str]:
         try:

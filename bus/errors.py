@@ -110,6 +110,15 @@ class StoreReplaced(BusError):
         self.bucket = bucket
 
 
+class ServerChanged(BusError):
+    """The connection is back, at another start of the server: its store may be another one, or an
+    older copy of the same, so what was read before says nothing."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"NATS was started again (it was {server}): read all of the store")
+        self.server = server
+
+
 class StoreRefused(BusError):
     """JetStream answered with an error that is none of the above."""
 

@@ -47,6 +47,13 @@ class Link:
         """Whether it can send, as far as is known: a dead peer is noticed after 6 s at most."""
         return self._client.is_connected
 
+    @property
+    def server(self) -> str:
+        """Which server this is: one that was started again has another id. All of a cluster have
+        its name: there a store outlives the start of each."""
+        told = self._client._server_info
+        return str(told.get("cluster") or told.get("server_id", ""))
+
     async def connect(self, url: str, name: str) -> None:
         """Connects once, within 2 s. Raises `ConnectFailed`, `ServerTooOld`."""
         try:

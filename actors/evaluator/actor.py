@@ -4,9 +4,12 @@ Pool `evaluators` says how many run; `actors.leadership` says which leads. All f
 the proxies, so a take-over starts from a complete picture.
 """
 
+import asyncio
+
 from tulle.actors import logs
 from tulle.actors.control import ControlSpec
 from tulle.actors.evaluator.life import EvaluatorLife
+from tulle.actors.evaluator.proxies import ProxyTable
 from tulle.actors.leadership import Timing
 from tulle.actors.lives import Lives
 from tulle.actors.serving import connect_for_ever
@@ -23,6 +26,7 @@ class EvaluatorActor:
         self._timing = timing
         self._leading = False
         self._life: EvaluatorLife | None = None
+        self._proxies = ProxyTable()
         self._lives = Lives(spec.name, self._live)
 
     @property
@@ -45,9 +49,14 @@ class EvaluatorActor:
         await self._lives.stop()
 
     async def _live(self) -> None:
-        """A store made anew ends it, or a mistake of ours."""
-        async with await connect_for_ever(self._spec) as connection:
-            life = EvaluatorLife(self._spec, self._subjects, connection, self._timing, self._say)
+        """Another start of NATS ends it, a store made anew, or a mistake of ours."""
+        async with await connect_for_ever(self._spec, one_start=True) as connection:
+            now = asyncio.get_running_loop().time()
+            # Else an apply that comes at once would wait only for those who spoke since.
+            self._proxies = self._proxies.successor(now)
+            life = EvaluatorLife(
+                self._spec, self._subjects, connection, self._timing, self._say, self._proxies
+            )
             self._life = life
             try:
                 await life.live()

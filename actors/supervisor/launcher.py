@@ -46,6 +46,9 @@ class Launcher(Protocol):
         Raises `LaunchFailed` when nobody can tell.
         """
 
+    async def proxies(self) -> list[str]:
+        """Ids of all proxies that run or are being restarted. Raises `LaunchFailed`."""
+
     async def nodes(self) -> list[str]:
         """Ids of the nodes that can run proxies. Raises `LaunchFailed`."""
 
@@ -93,6 +96,9 @@ class MemoryLauncher:
 
     async def exists(self, proxy: str) -> bool:
         return proxy in self.running
+
+    async def proxies(self) -> list[str]:
+        return list(self.running)
 
     async def nodes(self) -> list[str]:
         return self.node_ids

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,7 @@ from tulle.bus import keys
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, NoAnswer
 from tulle.bus.messages import (
     Answer,
     DesiredWorkload,
@@ -94,6 +95,13 @@ class World:
         lease = Lease.model_validate({"workload": workload, "state": state})
         subject = self.bus.subjects.lease("default", "reviews", workload)
         await self.runner.publish(subject, encode(lease))
+
+    async def asked_by_lease(self, workload: str, account: str = "reviews") -> list[str]:
+        """The problems in the answer to a lease; raises `NoAnswer` when there is none."""
+        lease = Lease(workload=workload, state="ready")
+        subject = self.bus.subjects.lease("default", account, workload)
+        answer = await self.runner.request(subject, encode(lease), 0.5)
+        return [problem.code for problem in decode(Answer, answer.data).problems]
 
     async def report(self, status: ProxyStatus) -> None:
         if status.id not in self.proxies:
@@ -458,3 +466,51 @@ async def test_what_can_not_be_read_costs_a_line(
     await proxy.publish(world.bus.subjects.status_proxy("x"), b"{}")
     await until(lambda: caplog.text.count("can't be read") == 2)
     assert not any(line.exc_info for line in caplog.records)
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_known_hears_so_and_comes_back_under_its_id(world: World) -> None:
+    workload = await world.started()
+    with pytest.raises(NoAnswer):
+        await world.asked_by_lease(workload)
+    await world.stop(workload, "gone")  # as a store does that forgot it
+    assert await world.asked_by_lease(workload) == ["unknown-workload"]
+
+    request = start_request().model_copy(update={"workload": workload})
+    assert (await world.start(request)).workload == workload
+    await world.lease(workload, "ready")
+    await world.until_state(workload, "ready")
+    assert list(await world.workloads()) == [workload]
+    assert world.launcher.running[workload].role == "sidecar"
+    # Its request may be lost and said again, with another id.
+    again = request.model_copy(update={"id": new_id()})
+    assert (await world.start(again)).workload == workload
+    assert list(await world.workloads()) == [workload]
+
+
+@pytest.mark.asyncio
+async def test_nobody_comes_back_as_another(world: World) -> None:
+    workload = await world.started()
+    stranger = start_request().model_copy(
+        update={"workload": workload, "credential_sha256": "1" * 64}
+    )
+    assert [p.code for p in (await world.start(stranger)).problems] == ["workload-taken"]
+    of_other = start_request(service="ratings").model_copy(update={"workload": workload})
+    refused = await world.start(of_other, account="ratings")
+    assert [p.path for p in refused.problems] == ["workload"]
+    assert await world.asked_by_lease(workload, account="ratings") == ["unknown-workload"]
+    assert (await world.workloads())[workload].account == "reviews"
+
+
+@pytest.mark.asyncio
+async def test_beneath_it_the_store_gets_lost_and_it_goes_on(world: World) -> None:
+    workload = await world.started()
+    await world.bus.server.stop()
+    shutil.rmtree(world.bus.server.log.parent / "store")
+    await world.bus.server.start()
+    await world.until_leading()
+    assert await world.workloads() == {}
+    request = start_request().model_copy(update={"workload": workload})
+    assert (await world.start(request)).ok
+    pool = await world.stored(Bucket.DESIRED, keys.pool("ingress"), PoolRecord)
+    assert pool is not None and pool.replicas == 1

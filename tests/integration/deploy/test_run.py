@@ -394,3 +394,39 @@ async def test_no_node_here_is_a_clear_error(root: Path, supervisor: FakeSupervi
         assert await process.wait() == 125
 
     assert "no node of the mesh" in error
+
+
+@pytest.mark.asyncio
+async def test_a_workload_that_the_mesh_forgot_comes_back_as_it_was(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(root, *server("--version", "v1")) as process:
+        await supervisor.until("ready")
+        first, supervisor.started = supervisor.started, None
+        assert first is not None
+        (root / "default/nodes/n1.json").rename(root / "default/nodes/n2.json")
+        supervisor.said.clear()
+        supervisor.forgetful = True
+        await supervisor.until("start")
+        await supervisor.until("ready")
+        again = supervisor.started
+        assert isinstance(again, StartRequest)
+        assert again.id != first.id and (again.workload, again.nodes) == ("w1", ["n2"])
+        changes = {"id": first.id, "workload": "", "nodes": ["n1"]}
+        assert again.model_copy(update=changes) == first
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.asyncio
+async def test_a_workload_that_ends_does_not_come_back(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(root, *server()) as process:
+        await supervisor.until("ready")
+        supervisor.said.clear()
+        process.send_signal(signal.SIGTERM)
+        await supervisor.until("deregister")
+        supervisor.forgetful = True
+        assert await process.wait() == 128 + signal.SIGTERM
+    assert "start" not in supervisor.said
