@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.actor_pids import pid_of, stopped
 from tests.support.mesh import Mesh, until
-from tests.support.processes import processes_of
+from tests.support.processes import processes_of, stopped
 from tests.support.steady_traffic import Seen, steady_traffic
 from tulle.actors.proxy.cells import DURATION, REQUESTS
+from tulle.deploy.demo.actors import pid_of
+from tulle.deploy.home import Home
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -143,7 +144,7 @@ def test_a_policy_is_applied_once_while_its_evaluator_goes(scaled: Mesh) -> None
     mesh = scaled
     with steady_traffic(lambda: mesh.get("/", HOST), PER_SECOND) as seen:
         mesh.succeed("scale", "evaluators", "2")
-        pid = pid_of(mesh.home, "tulle-evaluator-1")
+        pid = pid_of(Home(mesh.home / "default"), "tulle-evaluator-1")
         assert pid is not None
         with stopped(pid):  # so that the other one leads, which is to go
             until(lambda: mesh.status().leader == "tulle-evaluator-2", 15)
