@@ -40,7 +40,12 @@ class ControlSpec:
     @property
     def name(self) -> str:
         """The actor's, unique in the mesh: also its name as a leader and in events."""
-        return f"tulle-{self.role}-{self.id}"
+        return f"tulle-{self.member}"
+
+    @property
+    def member(self) -> str:
+        """What it is called among the members of its pool."""
+        return f"{self.role}-{self.id}"
 
     @property
     def authority_folder(self) -> Path:

@@ -3,18 +3,24 @@
 `LeadershipMachine` decides (pure, time is an argument), `Leader` performs its effects on a `Store`.
 Used by the supervisor (bucket registry) and the evaluators (bucket policies). No clocks are
 compared: an observer takes over when it saw the key's revision unchanged for `patience` seconds
-of its own clock. Whoever wrongly believes that it leads is stopped by the fence: each commit
-carries the leader key at its expected revision, so a deposed leader's commit is refused whole.
+of its own clock, or at once when the key says that nobody leads (`NOBODY`). Whoever wrongly
+believes that it leads is stopped by the fence: each commit carries the leader key at its expected
+revision, so a deposed leader's commit is refused whole.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tulle.bus import keys
 from tulle.bus.errors import BusError, Conflict, Fenced, NoAnswer
 from tulle.bus.store import Change, Committed, Fence, Operation, Store
+
+NOBODY: Final = ""
+"""The holder that a leader writes which has resigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,11 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Resigned:
+    """Event: we shall lead no more, and never again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """Effect: read the key, answer with `Seen`."""
 
@@ -85,8 +96,15 @@ class Deposed:
     holder: str = ""
 
 
-Event = Ticked | Seen | Stored | Refused | Unanswered
-Effect = Read | Put | Elected | Deposed
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Effect: put `NOBODY` at `expected`; whatever comes of it, no answer is wanted."""
+
+    expected: int
+
+
+Event = Ticked | Seen | Stored | Refused | Unanswered | Resigned
+Effect = Read | Put | Elected | Deposed | Release
 
 
 class LeadershipMachine:
@@ -128,6 +146,9 @@ class LeadershipMachine:
             case Unanswered():
                 self._sure = False
                 return []
+            case Resigned():
+                release = [Release(self.revision)] if self._elected and self._sure else []
+                return [*self._follow(NOBODY), *release]
 
     def _ticked(self, now: float) -> list[Effect]:
         if self._elected and not self.leads(now):
@@ -138,7 +159,7 @@ class LeadershipMachine:
         if self._elected:
             return self._read_back(revision, holder, now)
         # Under our own name wrote our predecessor, which is dead, or a put of ours left unanswered.
-        if revision == 0 or holder == self.name:
+        if revision == 0 or holder in (self.name, NOBODY):
             return [Put(revision)]
         if revision != self.revision:
             self.revision, self._since = revision, now
@@ -185,6 +206,7 @@ class Leader:
         self._machine = LeadershipMachine(name, self._timing)
         self._on_change = on_change
         self._clock = clock
+        self._resigned = False
         self._answered = clock()
         self._turn = asyncio.Lock()  # a refresh during a commit would break the commit's fence
 
@@ -199,11 +221,22 @@ class Leader:
         return self._clock() - self._answered < AWAY_AFTER
 
     async def run(self) -> None:
-        """Follows, leads and refreshes until cancelled; an unreachable store is tried again."""
+        """Follows, leads and refreshes until it resigns; an unreachable store is tried again."""
         while True:
             async with self._turn:
+                if self._resigned:
+                    return
                 await self._feed(Ticked())
             await asyncio.sleep(self._machine.pause)
+
+    async def resign(self) -> None:
+        """Leads no more, and never again; another replica needs no patience then.
+
+        A commit under way is finished before.
+        """
+        async with self._turn:
+            self._resigned = True
+            await self._feed(Resigned())
 
     async def commit(self, changes: Sequence[Change]) -> Committed:
         """`Store.put_all` behind the fence. Raises `Fenced` also when we know that we don't lead.
@@ -239,6 +272,8 @@ class Leader:
                     self._on_change(True)
                 case Deposed():
                     self._on_change(False)
+                case Release(expected):
+                    await self._release(expected)
 
     async def _read(self) -> None:
         try:
@@ -264,3 +299,9 @@ class Leader:
         else:
             self._answered = self._clock()
             await self._feed(Stored(revision))
+
+    async def _release(self, expected: int) -> None:
+        # If it fails, the others are patient, as they are when a leader dies.
+        with contextlib.suppress(BusError, TimeoutError):
+            async with asyncio.timeout(self._timing.refresh):
+                await self._store.put_if(keys.LEADER, NOBODY.encode(), expected)

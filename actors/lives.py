@@ -1,6 +1,7 @@
 """The lives of a control actor, one after the other, in one process.
 
-What ends a life unexpectedly is logged, and the next begins after a pause that grows while lives
+A life ends when NATS was started again, and the next begins at once, from what the store says then.
+What ends one unexpectedly is logged, and the next begins after a pause that grows while lives
 are short: a mistake of ours costs a moment, and never leaves an actor that is there and does
 nothing. Proxies leave their process instead (proxy/actor.py): it has sockets and requests.
 """
@@ -10,10 +11,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Final
 
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, ServerChanged, StoreReplaced
 
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
+SETTLE_SECONDS: Final = 0.05
+"""Before the life after one that nothing was wrong with."""
 LONG_LIFE: Final = 60.0
 """After a life of so many seconds the next begins as if it were the second."""
 
@@ -57,9 +60,12 @@ class Lives:
     async def _run(self) -> None:
         clock, failures = asyncio.get_running_loop().time, 0
         while True:
-            began = clock()
+            began, ended_well = clock(), False
             try:
                 await self._live()
+            except* (ServerChanged, StoreReplaced) as errors:
+                log.info("a new life: %s", _first(errors))
+                ended_well = True
             except* BusError as errors:
                 log.warning("starting over: error=%s", _first(errors))
             except* Exception as errors:
@@ -67,8 +73,12 @@ class Lives:
                 self._fail(_first(errors))
             finally:
                 self.serving.clear()
-            failures = 1 if clock() - began >= LONG_LIFE else failures + 1
-            await asyncio.sleep(pause_after(failures))
+            if ended_well:
+                failures = 0
+                await asyncio.sleep(SETTLE_SECONDS)
+            else:
+                failures = 1 if clock() - began >= LONG_LIFE else failures + 1
+                await asyncio.sleep(pause_after(failures))
 
     def _fail(self, error: BaseException) -> None:
         failed, self._failed = self._failed, asyncio.get_running_loop().create_future()

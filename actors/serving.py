@@ -114,12 +114,15 @@ class Server:
             _LOG.warning("not answered: subject=%s error=%s", message.subject, error)
 
 
-async def connect_for_ever(spec: ControlSpec) -> Connection:
-    """A connection for `spec`, however long NATS is away; credentials are read at each attempt."""
+async def connect_for_ever(spec: ControlSpec, *, one_start: bool = False) -> Connection:
+    """A connection for `spec`, however long NATS is away; credentials are read at each attempt.
+
+    `one_start`: as of `connect`, for a life that remembers what it read from the store.
+    """
     while True:
         try:
             credentials = Credentials.read(Path(spec.nats_credentials))
-            return await connect(spec.nats_url, credentials, name=spec.name)
+            return await connect(spec.nats_url, credentials, name=spec.name, one_start=one_start)
         except (ConnectFailed, OSError, ValueError) as error:
             _LOG.warning("not connected yet: name=%s error=%s", spec.name, error)
             await asyncio.sleep(1.0)

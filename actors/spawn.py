@@ -8,10 +8,12 @@ Actor classes are imported when they are spawned: a process that spawns no proxi
 """
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar, cast
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
+from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tulle.actors.control import ControlSpec
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 ActorT = TypeVar("ActorT")
 
 _RAY_SECONDS = 10.0
+_AGAIN_SECONDS = 0.2
 _CREATION_SECONDS = 4.0
 """A creation that fails does so sooner; on a busy machine one that does not may take longer."""
 
@@ -92,6 +95,11 @@ def _spawn(
     return cast(ActorHandle[ActorT], options.remote(spec))
 
 
+def spawn_control(spec: ControlSpec) -> "ActorHandle[Any]":
+    """An evaluator or a collector, as `spec` says."""
+    return spawn_evaluator(spec) if spec.role == "evaluator" else spawn_collector(spec)
+
+
 class RayLauncher:
     """The supervisor's `Launcher` on Ray. Ray's blocking calls run off the event loop."""
 
@@ -120,15 +128,22 @@ class RayLauncher:
 
     async def kill(self, proxy: str) -> None:
         actor = await self._find(proxy)
-        if actor is None:
-            return
-        try:
-            await asyncio.to_thread(ray.kill, actor, no_restart=True)
-        except ray.exceptions.RayError as error:
-            raise LaunchFailed(proxy, f"Ray did not end it: {error!r}") from error
+        if actor is not None:
+            await self._kill(proxy, actor)
 
     async def exists(self, proxy: str) -> bool:
         return await self._find(proxy) is not None
+
+    async def proxies(self) -> list[str]:
+        try:
+            actors = await asyncio.to_thread(list_named_actors, True)
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed("", f"Ray does not list its actors: {error!r}") from error
+        # Ray types them as names, which they are of one namespace alone.
+        named = [cast(dict[str, str], actor) for actor in actors]
+        ours = [actor["name"] for actor in named if actor["namespace"] == self._namespace]
+        front = actor_name("")
+        return [name.removeprefix(front) for name in ours if name.startswith(front)]
 
     async def nodes(self) -> list[str]:
         try:
@@ -136,6 +151,28 @@ class RayLauncher:
         except ray.exceptions.RayError as error:
             raise LaunchFailed("", f"Ray does not list its nodes: {error!r}") from error
         return [node["NodeID"] for node in nodes if node["Alive"]]
+
+    async def start_control(self, spec: ControlSpec, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                # Looked for first: its class, which takes memory, is not loaded in vain.
+                actor = await self._find_named(spec.name)
+                if actor is None:
+                    actor = await asyncio.to_thread(spawn_control, spec)
+                await _until_healthy(actor)
+        except TimeoutError as error:
+            raise LaunchFailed(spec.name, f"it does not serve after {seconds:.0f} s") from error
+        except (ray.exceptions.RayError, ValueError) as error:
+            raise LaunchFailed(spec.name, f"it does not serve: {error!r}") from error
+
+    async def end_control(self, name: str, seconds: float) -> None:
+        if (actor := await self._find_named(name)) is None:
+            return
+        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
+            # What it can't leave in order, others take as they do when it dies.
+            async with asyncio.timeout(seconds):
+                await actor.retire.remote()
+        await self._kill(name, actor)
 
     async def _until_created(self, proxy: str, actor: "ActorHandle[ProxyActor]") -> None:
         # Ray does not repeat a creation that failed: who is not told now never hears why.
@@ -148,10 +185,28 @@ class RayLauncher:
         except (ray.exceptions.RayError, TimeoutError):
             return  # it is late, or being started again
 
-    async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
+    async def _kill(self, who: str, actor: "ActorHandle[Any]") -> None:
         try:
-            return await asyncio.to_thread(ray.get_actor, actor_name(proxy), self._namespace)
+            await asyncio.to_thread(ray.kill, actor, no_restart=True)
+        except ray.exceptions.RayError as error:
+            raise LaunchFailed(who, f"Ray did not end it: {error!r}") from error
+
+    async def _find(self, proxy: str) -> "ActorHandle[ProxyActor] | None":
+        return await self._find_named(actor_name(proxy))
+
+    async def _find_named(self, name: str) -> "ActorHandle[Any] | None":
+        try:
+            return await asyncio.to_thread(ray.get_actor, name, self._namespace)
         except ValueError:  # Ray's way to say that no living actor has this name
             return None
         except ray.exceptions.RayError as error:
-            raise LaunchFailed(proxy, f"Ray does not find it: {error!r}") from error
+            raise LaunchFailed(name, f"Ray does not find it: {error!r}") from error
+
+
+async def _until_healthy(actor: "ActorHandle[Any]") -> None:
+    while True:
+        try:
+            await actor.health.remote()
+            return
+        except ray.exceptions.ActorUnavailableError:  # Ray starts it again
+            await asyncio.sleep(_AGAIN_SECONDS)

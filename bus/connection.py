@@ -26,7 +26,7 @@ from contextlib import suppress
 from typing import Final
 
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import Forbidden, NotConnected
+from tulle.bus.errors import Forbidden, NotConnected, ServerChanged
 from tulle.bus.inbox import Inbox
 from tulle.bus.keeper import Callback, Keeper
 from tulle.bus.subscription import PENDING, Handler, Interest, Message, Subscription
@@ -39,20 +39,33 @@ _LOG = logging.getLogger(__name__)
 class Connection:
     """Made by `connect`. As a context manager it closes itself."""
 
-    def __init__(self, url: str, credentials: Credentials, name: str) -> None:
+    def __init__(
+        self, url: str, credentials: Credentials, name: str, one_start: bool = False
+    ) -> None:
         self.url = url
         self.user = credentials.user
         self._credentials = credentials
         self._forbidden: deque[Forbidden] = deque(maxlen=100)
         self._subscriptions: dict[Interest, Subscription] = {}
         self._inbox = Inbox(self.new_inbox())
-        self._keeper = Keeper(url, credentials, name, self._take_forbidden)
+        self._keeper = Keeper(url, credentials, name, self._take_forbidden, one_start)
         self._keeper.on_disconnect.append(self._fail_requests)
 
     @property
     def connected(self) -> bool:
         """Whether it can send, as far as is known."""
         return self._keeper.connected
+
+    @property
+    def server(self) -> str:
+        """Names the start of the server that it is, or was last, connected to."""
+        return self._keeper.server
+
+    async def until_another_start(self) -> None:
+        """Raises `ServerChanged` when the server is back after another start. For connections of
+        `one_start`; they do not connect again."""
+        await self._keeper.another_start.wait()
+        raise ServerChanged(self.server)
 
     def on_reconnect(self, callback: Callback) -> None:
         """Calls `callback` each time the link is back, subscriptions included."""
@@ -200,14 +213,20 @@ class Connection:
 
 
 async def connect(
-    url: str, credentials: Credentials, *, name: str, first_timeout: float = 10.0
+    url: str,
+    credentials: Credentials,
+    *,
+    name: str,
+    first_timeout: float = 10.0,
+    one_start: bool = False,
 ) -> Connection:
     """A connection that is up. Raises `ConnectFailed` when it is not within `first_timeout` s.
 
+    `one_start`: it is of use for this start of the server alone, see `until_another_start`.
     `name` is what the server calls it. A refused user fails at once, an old server raises
     `ServerTooOld`.
     """
-    connection = Connection(url, credentials, name)
+    connection = Connection(url, credentials, name, one_start)
     await connection.open(first_timeout)
     return connection
 

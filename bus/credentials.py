@@ -67,8 +67,12 @@ class Credentials:
             fields = orjson.loads(path.read_bytes())
             found = cls(*(str(fields[name]) for name in ("url", "user", "jwt", "seed")))
             key, said = found.key, jwt.claims(found.jwt)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} holds no credentials of a mesh: {error!r}") from None
+        except orjson.JSONDecodeError:
+            raise ValueError(f"{path} holds no credentials of a mesh: it is not JSON") from None
+        except KeyError as error:
+            raise ValueError(f"{path} holds no credentials of a mesh: no {error}") from None
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} holds no credentials of a mesh: {error}") from None
         if said.get("sub") != key.public:
             raise ValueError(f"{path} holds no credentials of a mesh: JWT and seed differ")
         return found

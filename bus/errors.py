@@ -23,6 +23,14 @@ class ConnectFailed(BusError):
         self.reason = reason
 
 
+class UserRefused(ConnectFailed):
+    """There is a NATS, and it does not let this user in: removed, or of another mesh."""
+
+    def __init__(self, url: str, user: str) -> None:
+        super().__init__(url, f"user {user!r} was refused")
+        self.user = user
+
+
 class NotConnected(BusError):
     """Nothing was sent: there is no connection now. It is being re-made; try again then."""
 
@@ -108,6 +116,15 @@ class StoreReplaced(BusError):
     def __init__(self, bucket: str) -> None:
         super().__init__(f"bucket {bucket!r} was made anew: revisions start again, read all of it")
         self.bucket = bucket
+
+
+class ServerChanged(BusError):
+    """The connection is back, at another start of the server: its store may be another one, or an
+    older copy of the same, so what was read before says nothing."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"NATS was started again (it was {server}): read all of the store")
+        self.server = server
 
 
 class StoreRefused(BusError):

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import Final
 
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import ConnectFailed, Forbidden, NotConnected
+from tulle.bus.errors import (
+    ConnectFailed,
+    Forbidden,
+    NotConnected,
+    ServerChanged,
+    UserRefused,
+)
 from tulle.bus.link import Link
 from tulle.bus.subscription import Interest
 from tulle.bus.tasks import end_task
@@ -24,7 +30,11 @@ Callback = Callable[[], None]
 
 
 class Keeper:
-    """The current link, if there is one. Callbacks must not wait; what they raise is logged."""
+    """The current link, if there is one. Callbacks must not wait; what they raise is logged.
+
+    `one_start`: it ends, and sets `another_start`, when the server is back after another start;
+    nothing was attached to that link then, so that nobody takes what is meant for a successor.
+    """
 
     def __init__(
         self,
@@ -32,8 +42,11 @@ class Keeper:
         credentials: Credentials,
         name: str,
         on_forbidden: Callable[[Forbidden], None],
+        one_start: bool = False,
     ) -> None:
         self.url = url
+        self.another_start = asyncio.Event()
+        self._one_start = one_start
         self.on_reconnect: list[Callback] = []
         self.on_disconnect: list[Callback] = []
         self._credentials = credentials
@@ -41,12 +54,18 @@ class Keeper:
         self._on_forbidden = on_forbidden
         self._interests: list[Interest] = []
         self._link: Link | None = None
+        self._server = ""
         self._task: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
         """Whether it can send, as far as is known."""
         return self._link is not None and self._link.alive
+
+    @property
+    def server(self) -> str:
+        """The server of the newest link."""
+        return self._server
 
     def usable(self, action: str) -> Link:
         """The link. Raises `NotConnected`, with what was to be sent."""
@@ -91,8 +110,7 @@ class Keeper:
                 return await self._connect()
             except ConnectFailed as error:
                 if "authorization" in error.reason.lower():
-                    why = f"user {self._credentials.user!r} was refused"
-                    raise ConnectFailed(self.url, why) from None
+                    raise UserRefused(self.url, self._credentials.user) from None
                 if now() >= deadline:
                     why = f"{error.reason} (tried for {first_timeout:.1f} s)"
                     raise ConnectFailed(self.url, why) from None
@@ -103,6 +121,9 @@ class Keeper:
         """A link with all interests attached, in use from here on. Raises `ConnectFailed`."""
         link = Link(self._credentials, self._on_forbidden)
         await link.connect(self.url, self._name)
+        if self._one_start and self._server not in ("", link.server):
+            link.abort()
+            raise ServerChanged(self._server)
         try:
             # In a loop: interests come and go while this waits.
             while link.attached() != set(self._interests):
@@ -110,7 +131,7 @@ class Keeper:
                     await link.attach(interest)
                 for interest in link.attached() - set(self._interests):
                     await link.detach(interest)
-            self._link = link
+            self._link, self._server = link, link.server
             await link.round_trip()
         except NotConnected:
             self._link = None
@@ -127,7 +148,12 @@ class Keeper:
             link.abort()
             _LOG.warning("NATS link lost: url=%s name=%s", self.url, self._name)
             _call_all(self.on_disconnect)
-            link = await self._next_link()
+            try:
+                link = await self._next_link()
+            except ServerChanged as error:
+                _LOG.info("%s: name=%s", error, self._name)
+                self.another_start.set()
+                return
             _LOG.info("NATS link is back: url=%s name=%s", self.url, self._name)
             _call_all(self.on_reconnect)
 
@@ -137,6 +163,8 @@ class Keeper:
             await asyncio.sleep(_pause(attempt))
             try:
                 return await self._connect()
+            except ServerChanged:
+                raise
             except Exception as error:  # whatever it is, an hour later it may be mended
                 attempt += 1
                 if attempt.bit_count() == 1:  # 1, 2, 4, 8, ...: an outage has few lines

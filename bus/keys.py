@@ -95,7 +95,7 @@ def workload(workload_id: str) -> str:
 
 
 def pool(name: str) -> str:
-    """Bucket `desired`: a gateway pool and its size."""
+    """Bucket `desired`: a pool of gateways, evaluators or collectors, and its size."""
     return str(Key(KeyKind.POOL, (name,)))
 
 

@@ -7,6 +7,7 @@ error that closes nats-py's client for good (it has several) is a break like any
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -47,6 +48,13 @@ class Link:
         """Whether it can send, as far as is known: a dead peer is noticed after 6 s at most."""
         return self._client.is_connected
 
+    @property
+    def server(self) -> str:
+        """Which server this is: one that was started again has another id. All of a cluster have
+        its name: there a store outlives the start of each."""
+        told = self._client._server_info
+        return str(told.get("cluster") or told.get("server_id", ""))
+
     async def connect(self, url: str, name: str) -> None:
         """Connects once, within 2 s. Raises `ConnectFailed`, `ServerTooOld`."""
         try:
@@ -73,7 +81,7 @@ class Link:
             raise ConnectFailed(url, f"nothing answered within {CONNECT_SECONDS} s") from None
         except (OSError, nats.errors.Error) as error:
             self.abort()
-            raise ConnectFailed(url, str(self._last_error or error)) from None
+            raise ConnectFailed(url, _why(self._last_error or error)) from None
         except BaseException:
             self.abort()
             raise
@@ -199,3 +207,14 @@ def _as_not_connected(action: str) -> Iterator[None]:
         OSError,
     ):
         raise NotConnected(action) from None
+
+
+def _why(error: Exception) -> str:
+    """What kept a client from the server, without the words of the system where they are known."""
+    match error:
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case socket.gaierror():
+            return "nobody knows a host of that name"
+        case _:
+            return str(error)

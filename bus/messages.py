@@ -6,12 +6,14 @@ Each message has `v`; unknown fields are ignored and a higher major is refused (
 Subjects and keys: bus.subjects.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 WorkloadState = Literal["starting", "ready", "draining"]
 Protocol = Literal["http", "tcp"]
+UNKNOWN_NODE: Final = "unknown-node"
+UNKNOWN_WORKLOAD: Final = "unknown-workload"
 
 
 class Message(BaseModel):
@@ -171,7 +173,8 @@ class StartRequest(Request):
 
     `holder` is the path of its unix socket, `outbound` the port of its explicit proxy listener,
     `credential_sha256` the hex digest of the proxy credential, `nodes` the Ray node ids whose
-    node files it found.
+    node files it found. `workload`: the id of one that comes back (it was told
+    `UNKNOWN_WORKLOAD`), empty for a new one.
     """
 
     service: str
@@ -183,6 +186,7 @@ class StartRequest(Request):
     holder: str
     credential_sha256: str
     nodes: list[str]
+    workload: str = Field(default="", max_length=128)
 
 
 class StartAnswer(Answer):
@@ -203,7 +207,11 @@ class StopRequest(Request):
 
 
 class Lease(Message):
-    """lease.<ns>.<account>.<workload>, every 2 s and at once on a change of `state`."""
+    """lease.<ns>.<account>.<workload>, every 2 s and at once on a change of `state`.
+
+    Not answered, unless the workload is not known: then, where a reply is wanted, with an `Answer`
+    that has the problem `UNKNOWN_WORKLOAD`.
+    """
 
     workload: str
     state: WorkloadState
@@ -213,12 +221,17 @@ class Lease(Message):
 
 
 class PoolRecord(Message):
-    """Desired key `pool.<name>`: how many proxies a gateway pool has, and their labels."""
+    """Desired key `pool.<name>`: how many members a pool has, who, and (gateways) their labels.
+
+    `members` that are not among the first `replicas` are about to end. A gateway's is its proxy
+    id, `ingress-ginbb`; the others are `evaluator-1`, `collector-2`.
+    """
 
     name: str
+    kind: Literal["gateway", "evaluator", "collector"] = "gateway"
     replicas: int = Field(ge=0, le=64)
     labels: dict[str, str] = {}
-    members: list[str] = []  # proxy ids
+    members: list[str] = []
 
 
 class DesiredWorkload(Message):
@@ -354,4 +367,15 @@ class TelemetryBatch(Message):
     started: float
     full: bool = False
     last: bool = False
+    series: list[Series] = []
+
+
+class ShardSums(Message):
+    """The answer to collect.sums.<shard>: what the proxies of a shard have counted, summed.
+
+    `proxies`: how many live; `refused`: series above the limit.
+    """
+
+    proxies: int = 0
+    refused: int = 0
     series: list[Series] = []

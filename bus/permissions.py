@@ -21,6 +21,7 @@ from tulle.bus.subjects import Bucket, Subjects
 
 ANSWERS = 1000
 ANSWER_SECONDS = 660  # a waiting apply lasts up to 600 s
+COLLECTORS = "collectors"  # the pool of which a collector learns what is its share
 ROOT_NAMESPACE = "istio-system"  # its inbound config is every proxy's
 
 
@@ -150,9 +151,13 @@ def _authority(subjects: Subjects) -> Rights:
 
 def _collector(subjects: Subjects) -> Rights:
     return Rights(
-        publish=(subjects.proxy_command("all", "telemetry"),),
-        subscribe=(subjects.telemetry_all,),
-        answers=True,  # to last words
+        publish=(
+            subjects.proxy_command("all", "telemetry"),
+            subjects.collect_all,
+            _get(subjects, Bucket.DESIRED, keys.pool(COLLECTORS)),
+        ),
+        subscribe=(subjects.telemetry_all, subjects.collect_all),
+        answers=True,  # to last words, and to one another
     )
 
 

@@ -123,16 +123,22 @@ def check_size(changes: Sequence[Change], fence: Fence | None) -> int:
     return len(keys)
 
 
-async def epoch(policies: Store, proposal: str) -> str:
-    """The mesh's epoch, kept in bucket `policies`; made from `proposal` when there is none yet.
+async def epoch(policies: Store, proposal: str, server: str = "") -> str:
+    """The mesh's epoch, kept in bucket `policies`; made from `proposal` when there is none yet,
+    or when the one that is there was made at another start of the server.
 
-    All revisions belong to one epoch: a store that was wiped begins another. `proposal` is random,
-    e.g. `secrets.token_hex(8)`.
+    All revisions belong to one epoch. A store that was wiped begins another, and so does each
+    start of `server` (`Connection.server`): nobody can tell by its content whether what it found
+    is what it had, or an older copy (docs/decisions/0018). `proposal` is random, e.g.
+    `secrets.token_hex(8)`.
     """
-    if (entry := await policies.get(EPOCH)) is not None:
-        return entry.value.decode()
+    entry = await policies.get(EPOCH)
+    known = entry.value.decode() if entry is not None else ""
+    if known and (not server or known.endswith(f"-{server}")):
+        return known
+    made = f"{proposal}-{server}" if server else proposal
     try:
-        await policies.put_if(EPOCH, proposal.encode(), 0)
+        await policies.put_if(EPOCH, made.encode(), entry.revision if entry is not None else 0)
     except Conflict:
-        return await epoch(policies, proposal)
-    return proposal
+        return await epoch(policies, proposal, server)
+    return made

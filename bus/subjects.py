@@ -41,6 +41,7 @@ class Kind(StrEnum):
     LEASE = "lease"
     CA_SIGN = "ca.sign"
     TELEMETRY = "telemetry"
+    COLLECT = "collect"
     PROXY_COMMAND = "proxy"
     STATUS_PROXY = "status.proxy"
 
@@ -62,6 +63,7 @@ _PARTS = {
     Kind.LEASE: 3,
     Kind.CA_SIGN: 2,
     Kind.TELEMETRY: 2,
+    Kind.COLLECT: 2,
     Kind.PROXY_COMMAND: 2,
     Kind.STATUS_PROXY: 1,
 }
@@ -153,9 +155,17 @@ class Subjects:
         """A proxy's figures, to the collector of that shard."""
         return self._build(Kind.TELEMETRY, shard, proxy)
 
+    def telemetry_to(self, shard: str) -> str:
+        """All proxies', to the collector of that shard."""
+        return f"{self._root}{Kind.TELEMETRY.value}.{encode_token(shard)}.*"
+
     def telemetry_of(self, proxy: str) -> str:
         """One proxy's, to the collector of any shard."""
         return f"{self._root}{Kind.TELEMETRY.value}.*.{encode_token(proxy)}"
+
+    def collect(self, verb: str, shard: str) -> str:
+        """Among collectors, to who has the shard. `verb`: sums, give; or look, to all of them."""
+        return self._build(Kind.COLLECT, verb, shard)
 
     def status_proxy(self, proxy: str) -> str:
         """What a proxy holds, and its acks."""
@@ -198,6 +208,10 @@ class Subjects:
     @property
     def telemetry_all(self) -> str:
         return self.all(Kind.TELEMETRY)
+
+    @property
+    def collect_all(self) -> str:
+        return self.all(Kind.COLLECT)
 
     @property
     def status_all(self) -> str:

@@ -20,12 +20,13 @@ from tulle.bus.errors import (
     NoAnswer,
     NobodyListens,
     NotConnected,
+    UserRefused,
 )
 from tulle.bus.messages import Answer, Request
 from tulle.bus.subjects import Subjects
 from tulle.bus.subscription import Message
 from tulle.deploy.errors import Failure, NoMesh, NotAllowed
-from tulle.deploy.home import Home
+from tulle.deploy.home import Home, MeshFile
 from tulle.deploy.settings import Settings
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -136,14 +137,32 @@ def credentials(settings: Settings, role: str) -> Credentials:
 
     Raises `NoMesh` when it does not run, `Failure` when a file can't be used.
     """
-    path = settings.creds
-    if path is None:
-        path = Home(settings.mesh_folder).mesh_now().creds_of(role)
+    path = settings.creds or _own(settings).creds_of(role)
+    advice = (
+        "name a file of `tulle runner add`, or unset TULLE_CREDS"
+        if settings.creds is not None
+        else "`tulle down` and `tulle up` write it again"
+    )
     try:
         found = Credentials.read(path)
-    except (OSError, ValueError) as error:
-        raise Failure(f"can't use the credentials: {error}") from error
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        raise Failure(f"can't read the credentials {path}: {why}; {advice}") from error
+    except ValueError as error:
+        raise Failure(f"{error}; {advice}") from error
     return dataclasses.replace(found, url=settings.nats) if settings.nats else found
+
+
+def _own(settings: Settings) -> MeshFile:
+    """`mesh.json`. Raises `NoMesh`."""
+    try:
+        return Home(settings.mesh_folder).mesh_now()
+    except NoMesh as error:
+        if settings.nats is None:
+            raise
+        raise NoMesh(
+            f"TULLE_NATS is set and TULLE_CREDS is not, and {error}, or set TULLE_CREDS too"
+        ) from error
 
 
 @contextlib.asynccontextmanager
@@ -180,8 +199,13 @@ def said_plainly() -> Iterator[None]:
     """Errors of the bus become a `Failure`."""
     try:
         yield
+    except UserRefused as error:
+        raise NotAllowed(
+            f"NATS at {error.url} lets nobody in with these credentials, user {error.user!r} was "
+            "refused: it was removed, or is of another mesh; use others (TULLE_CREDS, --creds)"
+        ) from error
     except ConnectFailed as error:
-        raise NoMesh(f"{error}; is the mesh up? See `tulle up`") from error
+        raise NoMesh(f"{error}; is the mesh up (`tulle up`), and TULLE_NATS right?") from error
     except NobodyListens as error:
         raise NoMesh(
             f"nobody in the mesh answers on {error.subject}: it is starting or without a leader; "

@@ -70,7 +70,10 @@ class App:
                 command, env=dict(env), process_group=0, preexec_fn=die_with_parent
             )
         except OSError as error:
-            raise Failure(f"can't start {command[0]!r}: {error.strerror}") from None
+            why = (error.strerror or str(error)).lower()
+            raise Failure(
+                f"can't start {command[0]!r}: {why}; is it a program, and on the PATH?"
+            ) from None
         self.pid = self._process.pid
 
     async def exited(self) -> int:

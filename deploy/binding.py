@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from tulle.actors.holding.group import PortError
+from tulle.actors.holding.group import NoSuchAddress, PortError
 from tulle.deploy.errors import Failure, Usage
 
 HTTP_OF_GATEWAYS = 80  # what needs root: `--ingress-port` stands for it
@@ -89,5 +89,10 @@ def _open(
 ) -> int:
     try:
         return reserve(name)[1]
+    except NoSuchAddress:
+        raise Failure(
+            f"--bind {wanted.address}: this machine has no such address; see `ip address`, or "
+            "leave --bind away for 127.0.0.1"
+        ) from None
     except PortError as error:
         raise Failure(f"{error} ({wanted.address}); choose another with {option}, or 0") from None

@@ -68,7 +68,9 @@ def stop(of: Settings) -> str:
     if not home.locked(where):
         left = home.end_leftovers(where) if where.root.exists() else []
         if not left:
-            raise NoMesh(f"no mesh runs in {where.root}")
+            raise NoMesh(
+                f"no mesh runs in {where.root}: nothing is to be ended (another is named by --mesh)"
+            )
         return f"ended {' and '.join(left)}, which a killed `tulle up` had left"
     if up is None or not processes.runs(up):
         raise Failure(f"a `tulle up` of {where.root} is just starting: try again in a second")

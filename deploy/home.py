@@ -132,7 +132,9 @@ class Home:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
             except OSError as error:
-                raise Failure(f"can't make {folder}: {error.strerror}; set TULLE_HOME") from error
+                raise Failure(
+                    f"can't make {folder}: {_reason(error)}; set TULLE_HOME to a folder of yours"
+                ) from error
 
     def _make_above_ray(self) -> None:
         """Others may write where a short one is: what they put there is not taken for ours."""
@@ -190,7 +192,7 @@ def locked(home: Home) -> bool:
             return False
     except Failure:
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
@@ -219,11 +221,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     new.replace(path)
 
 
+def _reason(error: OSError) -> str:
+    """`not a directory`."""
+    return (error.strerror or str(error)).lower()
+
+
 def _read(path: Path, expected: type[FileT]) -> FileT | None:
     try:
         return expected.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Failure(
+            f"can't read {path}: {_reason(error)}; set TULLE_HOME to a folder of yours"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise Failure(f"{path} is broken ({first}): remove it and start `tulle up` again") from None

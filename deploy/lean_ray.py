@@ -19,7 +19,9 @@ from typing import Final
 import ray
 import ray._private.services
 import ray._private.utils
+import ray._private.worker
 from ray._private.node import Node
+from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
 
 from tulle.actors.spawn import namespace
 from tulle.deploy.home import Home
@@ -51,6 +53,14 @@ def start(mesh: str, home: Path) -> str:
         _temp_dir=str(folder),
     )
     return str(ray.get_runtime_context().get_node_id())
+
+
+def vital() -> dict[str, int]:
+    """Pids by name of the processes of Ray without which its actors end, sooner or later."""
+    node = ray._private.worker._global_node
+    assert node is not None  # `start` was called
+    names = (PROCESS_TYPE_RAYLET, PROCESS_TYPE_GCS_SERVER)
+    return {name: node.all_processes[name][0].process.pid for name in names}
 
 
 def stop() -> None:

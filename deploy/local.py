@@ -2,7 +2,8 @@
 
 Counterpart: `ray_host.py`. Says on stdout how far it is, one JSON object a line: `ray-ready`,
 `actors-ready`; all else goes to stderr. Ends in order, leaving no process, on SIGTERM, SIGINT, the
-end of stdin or the death of its parent.
+end of stdin or the death of its parent. When raylet or gcs_server dies it ends at once, with all
+that is left of Ray (`ray_death.py`), and the watcher starts it again.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tulle.actors.control import ControlSpec, Role
 from tulle.actors.proxy.spec import ACCESS_LOG_FORMS
-from tulle.deploy import home, logs, node, processes, ray_environment, settings
+from tulle.deploy import home, logs, node, processes, ray_death, ray_environment, settings
 
 EVALUATORS: Final = 2
 HEALTH_SECONDS: Final = 60.0
@@ -49,12 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         this_node = lean_ray.start(of.mesh, of.mesh_home)
         _take_signals(ended)  # again: Ray has set handlers of its own
+
+        def died(name: str) -> None:
+            if not ended.is_set():  # else it is this process that ends it
+                ray_death.end_at_once(name)
+
+        ray_death.watch(lean_ray.vital(), died)
         node.announce(of.mesh_home / "nodes", this_node)
         say("ray-ready")
         if _spawn_control(of, ended):
             say("actors-ready")
         ended.wait()
     finally:
+        ended.set()
         node.withdraw(of.mesh_home / "nodes")
         lean_ray.stop()
         _end_leftovers()

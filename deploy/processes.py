@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -77,8 +78,17 @@ def end(leader: Process, seconds: float) -> bool:
 
 def kill(leader: Process, seconds: float = 5.0) -> None:
     """SIGKILL to all of the session until none is left, `seconds` at most."""
+    _kill(lambda: members(leader), seconds)
+
+
+def kill_others(leader: Process, seconds: float = 5.0) -> None:
+    """As `kill`, but for the leader itself."""
+    _kill(lambda: [pid for pid in members(leader) if pid != leader.pid], seconds)
+
+
+def _kill(who: Callable[[], list[int]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while (left := members(leader)) and time.monotonic() < deadline:
+    while (left := who()) and time.monotonic() < deadline:
         for pid in left:
             send(pid, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)

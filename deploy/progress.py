@@ -18,6 +18,11 @@ class Progress:
         self.say(f"{now - self._began:6.1f} s  {what} ({now - self._last:.1f} s)")
         self._last = now
 
+    def again(self, line: str) -> None:
+        """A phase begins that was over already."""
+        self._last = time.monotonic()
+        self.say(line)
+
     def say(self, line: str) -> None:
         """A line of its own."""
         print(line, file=self._out, flush=True)

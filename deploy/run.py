@@ -12,12 +12,11 @@ import secrets
 import signal
 import socket
 from collections.abc import Coroutine
-from pathlib import Path
 
 from tulle.actors.holding.group import PortError
 from tulle.actors.holding.holder import Holder
 from tulle.bus.messages import PortMap
-from tulle.deploy import logs, probe, settings
+from tulle.deploy import logs, node, probe, settings
 from tulle.deploy.app import App, environment, reserve_port
 from tulle.deploy.errors import Failure
 from tulle.deploy.home import Home
@@ -77,23 +76,12 @@ def run_app(of: Settings, options: RunOptions) -> int:
 
 async def _run(of: Settings, options: RunOptions) -> int:
     home = Home(of.mesh_folder)
-    nodes = node_ids(home.nodes)
+    await node.here(home)  # before anything is asked: it may be the wrong machine
     with contextlib.ExitStack() as reserved:
         ports = [_reserve(reserved, port) for port in options.ports]
         async with connected(of) as connection:
-            workload = Workload(connection, of.mesh, options)
-            return await _Run(home, options, workload, nodes, ports, reserved).live()
-
-
-def node_ids(folder: Path) -> list[str]:
-    """The Ray nodes whose agent has written its file here. Raises `Failure` when there is none."""
-    found = sorted(path.stem for path in folder.glob("*.json"))
-    if not found:
-        raise Failure(
-            f"no node of the mesh shares this machine and file system: {folder} names none; "
-            "start `tulle up` here, as the same user"
-        )
-    return found
+            workload = Workload(connection, of.mesh, options, lambda: node.here(home))
+            return await _Run(home, options, workload, ports, reserved).live()
 
 
 def _reserve(reserved: contextlib.ExitStack, port: PortArgument) -> PortArgument:
@@ -109,13 +97,11 @@ class _Run:
         home: Home,
         options: RunOptions,
         workload: Workload,
-        nodes: list[str],
         ports: list[PortArgument],
         reserved: contextlib.ExitStack,
     ) -> None:
         self._options = options
         self._workload = workload
-        self._nodes = nodes
         self._ports = ports
         self._reserved = reserved  # the app's ports, until it starts
         self._life = Lifecycle(serves=bool(ports))
@@ -127,7 +113,10 @@ class _Run:
         self._leaving = False
         self._holder_path = str(home.run / f"{secrets.token_hex(4)}.sock")
         self._holder = Holder(
-            self._holder_path, lambda *_: (ADDRESS, 0), on_lost=self._sidecar_lost
+            self._holder_path,
+            lambda *_: (ADDRESS, 0),
+            on_lost=self._sidecar_lost,
+            expected=lambda: node.is_starting(home),
         )
 
     async def live(self) -> int:
@@ -187,7 +176,7 @@ class _Run:
     async def _begin(self) -> None:
         """The sidecar, up to its `ready`."""
         try:
-            await self._workload.start(self._open_sockets(), self._nodes, ADDRESS)
+            await self._workload.start(self._open_sockets(), ADDRESS)
             self._do(self._workload.keep())
             await self._holder.wait_state(self._workload.id, "ready", SIDECAR_SECONDS)
         except PortError as error:

@@ -51,7 +51,7 @@ def read(
     return Settings(
         home=home,
         mesh=_mesh_name(mesh or env.get("TULLE_MESH") or DEFAULT_MESH),
-        nats=env.get("TULLE_NATS") or None,
+        nats=_nats(env.get("TULLE_NATS") or ""),
         creds=Path(creds).expanduser() if creds else None,
         json_logs=_json_logs(env.get("TULLE_LOG") or "text"),
         access_log=_access_log(access_log, env.get("TULLE_ACCESS_LOG") or "off"),
@@ -70,6 +70,12 @@ def _mesh_name(name: str) -> str:
     if not name.isascii() or not name.replace("-", "").isalnum() or len(name) > 32:
         raise Usage(f"{name!r} can't name a mesh: use 1 to 32 letters, digits and hyphens")
     return name
+
+
+def _nats(url: str) -> str | None:
+    if url and not url.startswith(("nats://", "tls://", "ws://", "wss://")):
+        raise Usage(f"TULLE_NATS is {url!r}: it takes a URL, as in nats://127.0.0.1:4222")
+    return url or None
 
 
 def _json_logs(form: str) -> bool:

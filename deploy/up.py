@@ -20,7 +20,7 @@ from tulle.bus.errors import ServerFailed
 from tulle.bus.permissions import Role
 from tulle.bus.server import NatsServer
 from tulle.bus.subjects import Subjects
-from tulle.deploy import home, logs, processes
+from tulle.deploy import home, logs, node, processes
 from tulle.deploy.api import Api, said_plainly
 from tulle.deploy.binding import INGRESS_TLS_PORT, Binding, opened
 from tulle.deploy.errors import Failure, Usage
@@ -36,7 +36,8 @@ END_RAY_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 1.0
 
 READY = "ready"  # the last phase
-_PHASES = {"ray-ready": "Ray", "actors-ready": "actors"}  # of local.py's events
+LAST_EVENT = "actors-ready"
+_PHASES = {"ray-ready": "Ray", LAST_EVENT: "actors"}  # of local.py's events
 
 _LOG = logging.getLogger("tulle.up")
 
@@ -99,6 +100,8 @@ class Watcher:
         self._nats = NatsServer(self._home.nats, self._home.creds, Subjects(of.mesh))
         self._ray = RayHost(self._home.logs / "ray-host.log")
         self._children = Children(up=processes.this_process())
+        self._binding: Binding | None = None  # once it is ready
+        self._ray_starts = True
 
     async def run(self) -> None:
         """Starts everything, waits for a signal, ends everything. Raises `Failure`."""
@@ -127,7 +130,11 @@ class Watcher:
         binding = Binding(
             options.bind, options.ingress_port, options.http_port, options.ingress_tls_port
         )
-        holder = Holder(str(self._home.holder), lambda _proxy, _pool, name: binding.of(name))
+        holder = Holder(
+            str(self._home.holder),
+            lambda _proxy, _pool, name: binding.of(name),
+            expected=lambda: self._ray_starts,
+        )
         stack.push_async_callback(holder.close)
         binding = opened(binding, holder.reserve)  # before anything takes time
         self._note()
@@ -140,7 +147,8 @@ class Watcher:
         await self._start_ray()
         await self._until_ready(binding)
         stack.callback(self._home.mesh_file.unlink, missing_ok=True)
-        home.write(self._home.mesh_file, self._mesh_file(binding))
+        self._binding = binding
+        self._write_mesh_file(self._nodes())
         self._progress.done(f"{READY}: ingress on {binding.ingress}, {binding.http}/metrics")
         self._progress.say("Ctrl-C or `tulle down` ends it; `tulle status` shows it")
         await asyncio.gather(self._keep_nats(), self._keep_ray())
@@ -171,7 +179,10 @@ class Watcher:
         """Raises `Failure` when it ends."""
         while True:
             event = await self._ray.event()
+            self._ray_starts = event != LAST_EVENT
             self._progress.done(_PHASES.get(event, event))
+            if event == LAST_EVENT:  # of one that was started again
+                self._write_mesh_file(self._nodes())
 
     async def _start_nats(self) -> None:
         try:
@@ -208,8 +219,15 @@ class Watcher:
                 await self._follow_ray()
             except Failure as error:
                 _LOG.error("%s", error)
+            self._ray_starts = True
+            self._progress.again("Ray has ended, it is started again")
             await self._ray.stop(END_RAY_SECONDS)
-            await self._start_ray()
+            self._write_mesh_file(nodes=())  # first: who finds none may then know why
+            node.withdraw(self._home.nodes)
+            try:
+                await self._start_ray()
+            except OSError as error:
+                _LOG.error("the Ray host can't be started yet: %s", error)
             await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     def _note(self, name: str = "", process: Process | None = None) -> None:
@@ -219,9 +237,15 @@ class Watcher:
             self._children = self._children.model_copy(update={"processes": known})
         home.write(self._home.children_file, self._children)
 
-    def _mesh_file(self, binding: Binding) -> MeshFile:
+    def _nodes(self) -> Sequence[str]:
+        return sorted(path.stem for path in self._home.nodes.glob("*.json"))
+
+    def _write_mesh_file(self, nodes: Sequence[str]) -> None:
+        """Does nothing before the mesh is ready for the first time."""
+        if (binding := self._binding) is None:
+            return
         assert self._children.up is not None  # noted at the start
-        return MeshFile(
+        mesh = MeshFile(
             mesh=self._mesh,
             nats_url=self._nats.url,
             creds=str(self._home.creds),
@@ -230,5 +254,6 @@ class Watcher:
             bind=binding.address,
             up=self._children.up,
             processes=self._children.processes,
-            nodes=sorted(path.stem for path in self._home.nodes.glob("*.json")),
+            nodes=list(nodes),
         )
+        home.write(self._home.mesh_file, mesh)

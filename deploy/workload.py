@@ -8,13 +8,15 @@ import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from tulle.bus import codec
 from tulle.bus.connection import Connection, connect
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, Undecodable
 from tulle.bus.messages import (
+    UNKNOWN_NODE,
+    UNKNOWN_WORKLOAD,
     Answer,
     Lease,
     PortMap,
@@ -24,6 +26,7 @@ from tulle.bus.messages import (
     WorkloadState,
 )
 from tulle.bus.subjects import Subjects
+from tulle.bus.subscription import Interest, Message
 from tulle.deploy import api
 from tulle.deploy.errors import Failure, NotAllowed
 from tulle.deploy.run_options import RunOptions
@@ -46,22 +49,39 @@ class Sockets:
     ports: tuple[PortMap, ...]
 
 
-class Workload:
-    """One workload; its `id` is known once it has started."""
+class _UnknownNode(Failure):
+    """The mesh has none of the nodes that were found here."""
 
-    def __init__(self, connection: Connection, mesh: str, options: RunOptions) -> None:
+
+class Workload:
+    """One workload; its `id` is known once it has started. `nodes`: which Ray nodes are here."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mesh: str,
+        options: RunOptions,
+        nodes: Callable[[], Awaitable[list[str]]],
+    ) -> None:
         self.id = ""
         self.credential = secrets.token_hex(16)  # 128 bits
         self._connection = connection
         self._api = api.Api(mesh, connection)
         self._subjects = Subjects(mesh)
         self._options = options
+        self._nodes = nodes
         self._state: WorkloadState = "starting"
         self._changed = asyncio.Event()
+        self._inbox = Interest(connection.new_inbox(), self._answered)
+        self._request: StartRequest | None = None
+        self._unknown = False
+        self._ends = False
+        self._refusal = ""  # the last one of a workload that comes back
 
-    async def start(self, sockets: Sockets, nodes: Sequence[str], address: str) -> None:
+    async def start(self, sockets: Sockets, address: str) -> None:
         """Asks for a sidecar. Raises `Failure`, also when the mesh refuses."""
-        request = StartRequest(
+        nodes = await self._nodes()
+        self._request = StartRequest(
             id=api.new_id(),
             service=self._options.service,
             version=self._options.version,
@@ -71,8 +91,19 @@ class Workload:
             outbound=sockets.outbound,
             holder=sockets.holder,
             credential_sha256=hashlib.sha256(self.credential.encode()).hexdigest(),
-            nodes=list(nodes),
+            nodes=nodes,
         )
+        try:
+            await self._ask_for_sidecar(self._request)
+        except _UnknownNode:
+            # Ray may have been started again since, and its node has another id then.
+            if (nodes := await self._nodes()) == self._request.nodes:
+                raise
+            again = {"id": api.new_id(), "nodes": nodes}
+            self._request = self._request.model_copy(update=again)
+            await self._ask_for_sidecar(self._request)
+
+    async def _ask_for_sidecar(self, request: StartRequest) -> None:
         try:
             subject = self._subject("start")
             answer = await self._api.ask(subject, request, StartAnswer, START_SECONDS)
@@ -84,7 +115,8 @@ class Workload:
             ) from error
         if not answer.ok or not answer.workload:
             why = "; ".join(problem.message for problem in answer.problems) or "it did not say why"
-            raise Failure(f"the mesh refused the workload: {why}")
+            kind = _UnknownNode if UNKNOWN_NODE in api.codes(answer) else Failure
+            raise kind(f"the mesh refused the workload: {why}")
         self.id = answer.workload
 
     def say(self, state: WorkloadState) -> None:
@@ -93,24 +125,58 @@ class Workload:
         self._changed.set()
 
     async def keep(self) -> None:
-        """Sends leases until cancelled; a broken link is no reason to stop."""
+        """Sends leases until cancelled; a broken link is no reason to stop.
+
+        A mesh that does not know this workload any more, since NATS lost it, or nobody heard it
+        for long, gets it again, under its id: the app has that in its environment.
+        """
+        await self._connection.attach(self._inbox)
         while True:
             self._changed.clear()
+            if self._unknown and not self._ends:
+                await self._come_back()
             lease = Lease(workload=self.id, state=self._state)
             try:
-                await self._connection.publish(self._lease_subject(), codec.encode(lease))
+                await self._connection.publish(
+                    self._lease_subject(), codec.encode(lease), reply=self._inbox.subject
+                )
             except BusError as error:
                 _LOG.warning("no lease sent: %s", error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEASE_SECONDS):  # 3.11's wait_for can miss a cancel
                     await self._changed.wait()
 
+    async def _come_back(self) -> None:
+        assert self._request is not None  # it has an id
+        self._unknown = False
+        _LOG.warning("the mesh does not know workload %s: it is registered again", self.id)
+        try:
+            again = {"id": api.new_id(), "workload": self.id, "nodes": await self._nodes()}
+            await self._ask_for_sidecar(self._request.model_copy(update=again))
+            self._refusal = ""
+        except Failure as error:
+            if str(error) != self._refusal:
+                _LOG.error("not registered, to be tried again: %s", error)
+            self._refusal = str(error)
+
+    def _answered(self, message: Message) -> None:
+        """To a lease: the workload is not known. Without a supervisor NATS itself answers."""
+        try:
+            answer = codec.decode(Answer, message.data)
+        except Undecodable:
+            return
+        if UNKNOWN_WORKLOAD in api.codes(answer) and not self._ends:
+            self._unknown = True
+            self._changed.set()
+
     async def deregister(self) -> None:
         """Returns when nobody picks this workload any more, or nobody says so in time."""
+        self._ends = True
         await self._stop("deregister", DEREGISTER_SECONDS)
 
     async def gone(self) -> None:
         """The app has ended: its sidecar may."""
+        self._ends = True
         await self._stop("gone", GONE_SECONDS)
 
     async def _stop(self, phase: str, seconds: float) -> None:

@@ -117,7 +117,7 @@ def _takes_no_http(backend: Backend, number: int, subset: str) -> bool:
 
 def no_host(index: Index, host: str) -> str:
     """The sentence about a host that the mesh does not have."""
-    near = did_you_mean(host, index.hosts)
+    near = did_you_mean(host, (known for known in index.hosts if known != host))
     return f"{host} is no service or ServiceEntry of the mesh (yet).{near}"
 
 

@@ -18,6 +18,7 @@ MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 MAX_RESTARTS = 20
 
+_TAB = "found a tab: indent with spaces"
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
 _CORE_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
@@ -65,6 +66,14 @@ def read_yaml(text: str) -> tuple[list[Tree], list[Fault]]:
     return trees, faults
 
 
+def _at_tab(text: str, mark: yaml.Mark | None) -> bool:
+    """Whether the reader stopped at a tab, which YAML does not indent with."""
+    if mark is None:
+        return False
+    lines = text.split("\n")
+    return mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t"
+
+
 class _TooMuch(Exception):
     """A bound was passed; reading of the text ends."""
 
@@ -104,7 +113,8 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             if error.problem_mark is not None:
                 line = self._offset + error.problem_mark.line
-            self._fault("yaml", line + 1, f"not YAML: {error.problem or error.context}")
+            why = _TAB if _at_tab(text, error.problem_mark) else error.problem or error.context
+            self._fault("yaml", line + 1, f"not YAML: {why}")
             return line
         except (yaml.YAMLError, UnicodeError) as error:
             self._fault("yaml", line + 1, f"not YAML: {' '.join(str(error).split())}")

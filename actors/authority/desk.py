@@ -62,6 +62,7 @@ class Desk:
         self._desired = desired
         self._now = now
         self._serial = serial
+        self._unwanted: set[str] = set()  # at the last sweep
         self._turn = asyncio.Lock()
 
     async def sign(self, parts: tuple[str, ...], request: SignRequest) -> SignAnswer:
@@ -90,14 +91,16 @@ class Desk:
     async def sweep(self) -> None:
         """Forgets the bindings of proxies that are gone: their tickets are refused for that.
 
-        Raises `BusError`, `OSError`.
+        Gone is who was unwanted at the sweep before as well: a workload that NATS lost comes back
+        under its id, and its older tickets must stay refused. Raises `BusError`, `OSError`.
         """
         bindings = self._bindings.proxies
-        gone = {
+        unwanted = {
             proxy
             for proxy, bound in bindings.items()
             if not await self._is_wanted(proxy, bound.pool)
         }
+        gone, self._unwanted = unwanted & self._unwanted, unwanted
         if gone:
             async with self._turn:
                 await self._keep(self._bindings.without(gone))

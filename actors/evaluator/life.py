@@ -48,7 +48,7 @@ class Following:
     """What a replica follows: complete once both watches have given all that was there."""
 
     picture: Picture
-    proxies: ProxyTable = field(default_factory=ProxyTable)
+    proxies: ProxyTable
     seen: Pulse = field(default_factory=Pulse)
     reported: Pulse = field(default_factory=Pulse)
     ready: set[Bucket] = field(default_factory=set)
@@ -69,33 +69,42 @@ class EvaluatorLife:
         connection: Connection,
         timing: Timing | None,
         say: Say,
+        proxies: ProxyTable,
     ) -> None:
         self._spec = spec
         self._subjects = subjects
         self._connection = connection
         self._timing = timing
         self._say = say
-        self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)))
+        self._follow = Following(Picture(Settings(trust_domain=spec.trust_domain)), proxies)
         self._epoch = ""
         self._publisher: Publisher | None = None
+        self._leader: Leader | None = None
         self._beats: set[asyncio.Task[None]] = set()
         self._handing_over: asyncio.Handle | None = None
 
     async def live(self) -> None:
-        """Raises `StoreReplaced` or another `BusError` in an exception group."""
+        """Raises `ServerChanged`, `StoreReplaced` or another `BusError`, also in a group."""
         policies = await open_store(self._connection, self._subjects, Bucket.POLICIES)
         config = await open_store(self._connection, self._subjects, Bucket.CONFIG)
         registry = existing_store(self._connection, self._subjects, Bucket.REGISTRY)
-        self._epoch = await epoch_of(policies, secrets.token_hex(8))
+        self._epoch = await epoch_of(policies, secrets.token_hex(8), self._connection.server)
         await self._connection.subscribe(self._subjects.status_all, self._on_status)
         terms = Terms(self._spec.name)
         leader = Leader(policies, self._spec.name, on_change=terms.on_change, timing=self._timing)
+        self._leader = leader
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._connection.until_another_start())
             tasks.create_task(self._watch(Bucket.POLICIES, policies))
             tasks.create_task(self._watch(Bucket.REGISTRY, registry))
             tasks.create_task(leader.run())
             tasks.create_task(terms.run(lambda: self._lead(policies, config, leader)))
             tasks.create_task(self._beat(leader))
+
+    async def resign(self) -> None:
+        """It leads no more, and another replica may at once."""
+        if self._leader is not None:
+            await self._leader.resign()
 
     # Following.
 

@@ -48,6 +48,14 @@ class ProxyTable:
         for present in self._workloads[name]:
             self._ended.pop(present, None)
 
+    def successor(self, now: float) -> "ProxyTable":
+        """The table of a next life, on another start of the store: whoever was there may still
+        be."""
+        table = ProxyTable()
+        table._heard, table._ended = dict(self._heard), dict(self._ended)
+        table.on_return(now)
+        return table
+
     def on_return(self, now: float) -> None:
         """Nobody could be heard until now: silence counts from here on."""
         self._heard = {proxy: Heard(heard.status, now) for proxy, heard in self._heard.items()}

@@ -25,6 +25,9 @@ from tulle.policies.world import PolicyKey, World
 UNCHANGED = "unchanged"
 
 
+_NOTHING = "there is no policy in what was given: a policy has apiVersion, kind, metadata and spec"
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What a request changes and leaves as it is, and its problems; refused: no change."""
@@ -48,7 +51,7 @@ def check_apply(request: ApplyRequest, world: World, revision: int) -> Checked:
     """Parses and checks all files. `revision`: later than that of every policy in `world`."""
     documents, problems = _parse(request.files)
     if not documents and not problems:
-        problems.append(_error("nothing-given", "there is no policy in what was given"))
+        problems.append(_error("nothing-given", _NOTHING))
     if len(documents) > MAX_DOCUMENTS:
         problems.append(_too_many(len(documents)))
         return Checked((), (), tuple(problems))
@@ -67,7 +70,7 @@ def check_delete(request: DeleteRequest, world: World) -> Checked:
     gone = [*map(_key, documents), *names]
     problems += unknown
     if not gone and not problems:
-        problems.append(_error("nothing-given", "there is no policy in what was given"))
+        problems.append(_error("nothing-given", _NOTHING))
     if len(gone) > MAX_DOCUMENTS:
         return Checked((), (), (*problems, _too_many(len(gone))))
     return _checked(delete(world, gone), problems)

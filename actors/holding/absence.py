@@ -6,11 +6,14 @@ one is back.
 
 import asyncio
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tulle.policies.reasons import PROXY_DOWN, REASON_HEADER
 
 MAX_ANSWERING = 128
 ANSWER_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 _READ = 65_536
 
 
@@ -29,26 +32,54 @@ def _proxy_down() -> bytes:
 _ANSWER = _proxy_down()
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long connections wait for a proxy: `patience` seconds.
+
+    While it is `expected`, since all proxies are being started again, they wait on, and after that
+    `queue` seconds (all of them start at once); `most` seconds at most.
+    """
+
+    patience: float
+    expected: Callable[[], bool] = lambda: False
+    queue: float = 0.0
+    most: float = 0.0
+
+
 class Absence:
-    """From now until `end()`: connections wait in the backlog for `patience` seconds, then
+    """From now until `end()`: connections wait in the backlog as long as `waiting` says, then
 
     each is answered 503 `proxy_down` (`speaks_http`) or closed without a byte (inbound: it is
     TLS, and the holder has no certificate).
     """
 
-    def __init__(self, sock: socket.socket, speaks_http: bool, patience: float) -> None:
+    def __init__(self, sock: socket.socket, speaks_http: bool, waiting: Waiting) -> None:
         self._sock = sock
         self._speaks_http = speaks_http
+        self._waiting = waiting
         self._loop = asyncio.get_running_loop()
         self._answering: set[asyncio.Task[None]] = set()
         self._ended = False
-        self._timer = self._loop.call_later(patience, self._stand_in)
+        now = self._loop.time()
+        self._last = now + waiting.most
+        self._deadline = now + waiting.patience
+        self._timer = self._loop.call_later(0, self._wait)
 
     def end(self) -> None:
         """The proxy is back, or the socket goes. Answers under way are finished."""
         self._ended = True
         self._timer.cancel()
         self._loop.remove_reader(self._sock.fileno())
+
+    def _wait(self) -> None:
+        now = self._loop.time()
+        if now < self._last and self._waiting.expected():
+            self._deadline = min(self._last, now + self._waiting.queue)
+        left = self._deadline - now
+        if left > 0:
+            self._timer = self._loop.call_later(min(left, LOOK_SECONDS), self._wait)
+        else:
+            self._stand_in()
 
     def _stand_in(self) -> None:
         if not self._ended:

@@ -18,6 +18,10 @@ class PortError(Exception):
     """A listening socket can't be opened: which port, and why."""
 
 
+class NoSuchAddress(PortError):
+    """It can't, at any port: this machine has no such address."""
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """A socket and the proxy that it is for.
@@ -110,7 +114,9 @@ def open_listening(address: str, port: int, shared: bool = False) -> socket.sock
         sock.listen(BACKLOG)
     except (OSError, OverflowError) as e:
         sock.close()
-        raise PortError(f"port {port}: {_why(e, address)}") from e
+        foreign = isinstance(e, OSError) and e.errno == errno.EADDRNOTAVAIL
+        kind = NoSuchAddress if foreign else PortError
+        raise kind(f"port {port}: {_why(e, address)}") from e
     return sock
 
 

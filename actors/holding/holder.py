@@ -69,6 +69,7 @@ class Holder:
 
     `bind(proxy, pool, name)` says where a socket is opened, port 0 for a free one. Events:
     `on_hello(proxy, pool)`, `on_state(proxy, state, detail)`, `on_lost(proxy)`.
+    `expected()`: whether all proxies are being started again, so that connections wait longer.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Holder:
         on_state: Callable[[str, str, str], None] = _ignore,
         on_lost: Callable[[str], None] = _ignore,
         patience: Patience | None = None,
+        expected: Callable[[], bool] = lambda: False,
     ) -> None:
         check_path(path)
         self._path = path
-        self._sockets = HeldSockets(bind, patience or Patience())
+        self._sockets = HeldSockets(bind, patience or Patience(), expected)
         self._on_hello, self._on_state, self._on_lost = on_hello, on_state, on_lost
         self._server: socket.socket | None = None
         self._connections: set[_Connection] = set()

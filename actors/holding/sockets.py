@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tulle.actors.holding import steering
-from tulle.actors.holding.absence import Absence
+from tulle.actors.holding.absence import Absence, Waiting
 from tulle.actors.holding.group import Group, Member, PortError
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,15 @@ Bind = Callable[[str, str, str], tuple[str, int]]
 class Patience:
     """How long to wait, in seconds.
 
-    `absence`: for a proxy to come back before the holder answers itself. `drain_least`: for
+    `absence`: for a proxy to come back before the holder answers itself. `queue`: the same, when
+    all proxies were started again; `most`: both together with that start. `drain_least`: for
     connections whose handshake was under way when steering began; `drain_most`: for a proxy to
     take what is queued.
     """
 
     absence: float = 10.0
+    queue: float = 30.0
+    most: float = 60.0
     drain_least: float = 0.2
     drain_most: float = 5.0
 
@@ -38,9 +41,12 @@ class Patience:
 class HeldSockets:
     """The groups by (owner, name). An owner is a pool, or a proxy without one."""
 
-    def __init__(self, bind: Bind, patience: Patience) -> None:
+    def __init__(
+        self, bind: Bind, patience: Patience, expected: Callable[[], bool] = lambda: False
+    ) -> None:
         self._bind = bind
         self._patience = patience
+        self._expected = expected
         self._groups: dict[tuple[str, str], Group] = {}
         self._absences: dict[Member, Absence] = {}
         # One leaves at a time: no other's program then points at a socket that is half gone.
@@ -150,8 +156,11 @@ class HeldSockets:
     def _absent(self, group: Group, member: Member, patience: float | None = None) -> None:
         self._end_absence(member)
         speaks_http = not group.name.startswith("inbound")
-        seconds = self._patience.absence if patience is None else patience
-        self._absences[member] = Absence(member.sock, speaks_http, seconds)
+        waiting = Waiting(self._patience.absence if patience is None else patience)
+        if patience is None:
+            times = self._patience
+            waiting = Waiting(times.absence, self._expected, times.queue, times.most)
+        self._absences[member] = Absence(member.sock, speaks_http, waiting)
 
     def _end_absence(self, member: Member) -> None:
         if (absence := self._absences.pop(member, None)) is not None:

@@ -17,6 +17,7 @@ from tulle.actors.proxy.wire.compose import (
     CHUNKED_LINE,
     CLOSE_LINE,
     KEEP_ALIVE_LINE,
+    failed_line,
     informational_head,
     local_answer,
     reason_lines,
@@ -27,7 +28,14 @@ from tulle.actors.proxy.wire.compose import (
 from tulle.actors.proxy.wire.request_head import RequestHead
 from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.decide.plan import LocalAnswer
-from tulle.policies.reasons import IDLE_TIMEOUT, ROUTE_TIMEOUT, UPSTREAM_PROTOCOL, Reason
+from tulle.policies.reasons import (
+    CONNECT_FAILED,
+    IDLE_TIMEOUT,
+    ROUTE_TIMEOUT,
+    UPSTREAM_PROTOCOL,
+    UPSTREAM_RESET,
+    Reason,
+)
 
 if TYPE_CHECKING:
     from tulle.actors.proxy.client import ClientConnection
@@ -92,7 +100,10 @@ class Exchange(Routed):
             self.client.abort()
         else:
             text = reason_text(reason)
-            self._reply(reason.status, reason_lines(reason), text, flags, reason.name)
+            lines = reason_lines(reason)
+            if self.client.principal and (reason is CONNECT_FAILED or reason is UPSTREAM_RESET):
+                lines.append(failed_line(reason))  # a peer may have another endpoint
+            self._reply(reason.status, lines, text, flags, reason.name)
 
     def answer(self, answer: LocalAnswer) -> None:
         """Answers as the policy says."""
@@ -167,7 +178,7 @@ class Exchange(Routed):
             self._out = [*self._out, informational_head(head)]
 
     def on_response(self, head: ResponseHead, body: bytes, ended: bool) -> None:
-        if self.screened:
+        if self.screened or head.failed:
             passed = self.screen(head, ended)
             if passed is None:
                 return

@@ -73,6 +73,8 @@ class Routed(Trying):
 
     def screen(self, head: ResponseHead, ended: bool) -> ResponseHead | None:
         """A response as the client gets it; None: it was not for the client."""
+        if head.failed and self.retries_failed(head, ended):
+            return None
         if self.retries_status(head, ended):
             return None
         return head if self._edit is None else head.edited(self._edit(head.lines))

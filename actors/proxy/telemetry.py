@@ -9,6 +9,7 @@ import logging
 from typing import Final
 
 from tulle.actors.proxy.stats import Stats
+from tulle.actors.telemetry.shards import shard_of
 from tulle.bus import codec
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError
@@ -16,7 +17,6 @@ from tulle.bus.messages import TelemetryBatch
 from tulle.bus.subjects import Subjects
 
 FULL_EVERY: Final = 30.0
-SHARD: Final = "0"
 LAST_SECONDS: Final = 5.0
 """An actor is back within 4 s of its death (measured), a collector too."""
 ANSWER_SECONDS: Final = 2.0
@@ -39,7 +39,7 @@ class TelemetrySender:
         started: float,
     ) -> None:
         self._connection = connection
-        self._subject = subjects.telemetry(SHARD, proxy)
+        self._subject = subjects.telemetry(shard_of(proxy), proxy)
         self._stats = stats
         self._proxy = proxy
         self._started = started

@@ -12,7 +12,13 @@ from tulle.actors.proxy.sending import Sending
 from tulle.actors.proxy.upstream import UpstreamConnection
 from tulle.actors.proxy.wire.response_head import ResponseHead
 from tulle.policies.decide.plan import Retry
-from tulle.policies.reasons import PER_TRY_TIMEOUT, UPSTREAM_OVERFLOW, UPSTREAM_RESET, Reason
+from tulle.policies.reasons import (
+    CONNECT_FAILED,
+    PER_TRY_TIMEOUT,
+    UPSTREAM_OVERFLOW,
+    UPSTREAM_RESET,
+    Reason,
+)
 
 RESENDS: Final = 2  # on another connection, when an idle one turned out to be closed
 BACK_OFF_SECONDS: Final = 0.025  # before the first retry on an endpoint that was tried
@@ -23,6 +29,7 @@ _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b
 # In Envoy's order (access log documentation, RESPONSE_FLAGS), in which they are joined.
 _FLAGS: Final = ("UH", "UT", "UF", "UC", "UO", "NR", "DI", "FI", "DC", "URX", "SI", "DPE", "UPE")
 
+_NOT_CONNECTED: Final = CONNECT_FAILED.name.encode()
 _NEVER: Final = float("inf")
 
 
@@ -95,16 +102,37 @@ class Trying(Sending):
         wanted = head.status in self.choice.retry.statuses and not self.informed
         if not wanted or not self._may_repeat(True) or not self._take_try():
             return False
-        upstream, endpoint = self.upstream, self.endpoint
-        assert upstream is not None and endpoint is not None
+        assert self.endpoint is not None
+        self.cluster.note_answer(self.endpoint, head.status)
+        self._drop_response(head, ended)
+        return True
+
+    def retries_failed(self, head: ResponseHead, ended: bool) -> bool:
+        """As `retries_status`, of an answer by the endpoint's own sidecar: its app is gone.
+
+        As if there were no sidecar in between: no connection to the app is none to the endpoint.
+        """
+        retry, endpoint = self.choice.retry, self.endpoint
+        assert endpoint is not None
+        if not endpoint.accounts:  # who says so has not proved that it is a sidecar
+            return False
+        sent = head.failed != _NOT_CONNECTED
+        wanted = retry.on_reset if sent else retry.on_connect_failure
+        if not wanted or not self._may_repeat(sent) or not self._take_try():
+            return False
+        self.cluster.note_failure(endpoint)
+        self._drop_response(head, ended)
+        return True
+
+    def _drop_response(self, head: ResponseHead, ended: bool) -> None:
+        upstream = self.upstream
+        assert upstream is not None
         self.upstream = None
         if not ended:
             upstream.reader.stop()
         upstream.let_go(ended and head.keep_alive and self.request_done)
-        self.cluster.note_answer(endpoint, head.status)
         self.leave()
         self._next_try()
-        return True
 
     def set_alarm(self, seconds: float, then: Callable[[], None]) -> None:
         """Has `then` called in `seconds`, unless the request is over by then."""

@@ -8,6 +8,7 @@ does.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tulle.actors import logs
@@ -22,8 +23,9 @@ from tulle.actors.supervisor.machine import Connected, Disconnected, Event
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.actors.supervisor.term import Buckets, Term
 from tulle.actors.supervisor.users import Users
+from tulle.actors.supervisor.workloads import unknown_workload
 from tulle.actors.terms import Terms
-from tulle.bus.codec import decode
+from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
 from tulle.bus.errors import BusError, Undecodable
 from tulle.bus.issuer import Issuer
@@ -89,7 +91,7 @@ class SupervisorActor:
         keys_folder = Path(self._spec.nats_keys)
         issuer = await asyncio.to_thread(Issuer.load, keys_folder)
         users = Users(issuer, keys_folder, self._subjects, self._spec.nats_url)
-        async with await connect_for_ever(self._spec) as connection:
+        async with await connect_for_ever(self._spec, one_start=True) as connection:
             buckets = await self._open_buckets(connection)
             terms = Terms(self._spec.name)
             leader = Leader(buckets.registry, self._spec.name, on_change=terms.on_change)
@@ -102,6 +104,7 @@ class SupervisorActor:
                 await self._subscribe(connection, server)
                 self._lives.serving.set()
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(connection.until_another_start())
                     tasks.create_task(leader.run())
                     tasks.create_task(terms.run(lambda: self._reign(new_term)))
             finally:
@@ -142,7 +145,7 @@ class SupervisorActor:
         subjects = self._subjects
         connection.on_disconnect(lambda: self._feed(Disconnected()))
         connection.on_reconnect(lambda: self._feed(Connected()))
-        await connection.subscribe(subjects.lease_all, self._on_lease)
+        await connection.subscribe(subjects.lease_all, partial(self._on_lease, connection))
         await connection.subscribe(subjects.status_all, self._on_status)
         workload = {
             "start": endpoint(StartRequest, self._start),
@@ -170,7 +173,7 @@ class SupervisorActor:
         if self._term is not None:
             self._term.feed(event)
 
-    async def _on_lease(self, message: Message) -> None:
+    async def _on_lease(self, connection: Connection, message: Message) -> None:
         try:
             lease = decode(Lease, message.data)
         except Undecodable as error:
@@ -178,8 +181,14 @@ class SupervisorActor:
             return
         # Permissions guard the subject, so that is whose lease it is.
         namespace, account, workload = self._subjects.parse(message.subject).parts
-        if self._term is not None and workload == lease.workload:
-            self._term.leased(namespace, account, lease)
+        if self._term is None or workload != lease.workload:
+            return
+        known = self._term.leased(namespace, account, lease)
+        if not known and self._leading is not None and message.reply:
+            try:
+                await connection.publish(message.reply, encode(unknown_workload(workload)))
+            except BusError as error:
+                _LOG.warning("not told that it is unknown: workload=%s error=%s", workload, error)
 
     async def _on_status(self, message: Message) -> None:
         try:

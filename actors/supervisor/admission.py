@@ -41,6 +41,7 @@ def request_problems(namespace: str, account: str, request: StartRequest) -> lis
     """What is wrong with the request itself."""
     return [
         *_name_problems(namespace, account, request),
+        *_id_problems(request),
         *_label_problems(request),
         *_port_problems(request.ports),
         *_place_problems(request),
@@ -101,6 +102,14 @@ def _name_problems(namespace: str, account: str, request: StartRequest) -> Itera
     )
     if request.version and not _LABEL_VALUE.fullmatch(request.version):
         yield problem("bad-name", "version", f"version {request.version!r}: {_VALUE_RULE}")
+
+
+def _id_problems(request: StartRequest) -> Iterator[ProblemRecord]:
+    """An id that a workload brings back is one that it was given: its service's."""
+    front = "-".join(filter(None, (request.service, request.version)))
+    if request.workload and not re.fullmatch(rf"{re.escape(front)}-[a-z]{{5}}", request.workload):
+        message = f"workload {request.workload!r} is no id of {front}: leave it out for a new one"
+        yield problem("bad-name", "workload", message)
 
 
 def _label_problems(request: StartRequest) -> Iterator[ProblemRecord]:

@@ -1,19 +1,21 @@
-"""What the supervisor asks of whoever runs proxies: actors.spawn.RayLauncher, or memory in tests.
+"""What the supervisor asks of whoever runs actors: actors.spawn.RayLauncher, or memory in tests.
 
-A launcher knows proxies by id alone and keeps no facts of the mesh.
+A launcher knows proxies by id alone, evaluators and collectors by name, and keeps no facts of the
+mesh.
 """
 
 from typing import Protocol
 
+from tulle.actors.control import ControlSpec
 from tulle.actors.proxy.spec import ProxySpec
 
 
 class LaunchFailed(Exception):
-    """A proxy could not be started, reached or ended; says which and why."""
+    """An actor could not be started, reached or ended; says which and why."""
 
-    def __init__(self, proxy: str, reason: str) -> None:
-        super().__init__(f"proxy {proxy}: {reason}" if proxy else reason)
-        self.proxy = proxy
+    def __init__(self, actor: str, reason: str) -> None:
+        super().__init__(f"{actor}: {reason}" if actor else reason)
+        self.actor = actor
         self.reason = reason
 
 
@@ -44,8 +46,23 @@ class Launcher(Protocol):
         Raises `LaunchFailed` when nobody can tell.
         """
 
+    async def proxies(self) -> list[str]:
+        """Ids of all proxies that run or are being restarted. Raises `LaunchFailed`."""
+
     async def nodes(self) -> list[str]:
         """Ids of the nodes that can run proxies. Raises `LaunchFailed`."""
+
+    async def start_control(self, spec: ControlSpec, seconds: float) -> None:
+        """Starts an evaluator or collector, or finds it running; returns once it serves.
+
+        Raises `LaunchFailed`, also when it does not serve within `seconds`.
+        """
+
+    async def end_control(self, name: str, seconds: float) -> None:
+        """The actor leaves what it has to the others, `seconds` at most, and ends for good.
+
+        One that is gone already is no error. Raises `LaunchFailed`.
+        """
 
 
 class MemoryLauncher:
@@ -54,6 +71,8 @@ class MemoryLauncher:
     def __init__(self) -> None:
         self.node_ids = ["node-1"]
         self.running: dict[str, ProxySpec] = {}
+        self.control: dict[str, ControlSpec] = {}
+        """By name."""
         self.drained: list[str] = []
         self.killed: list[str] = []
         self.refusal = ""
@@ -78,5 +97,16 @@ class MemoryLauncher:
     async def exists(self, proxy: str) -> bool:
         return proxy in self.running
 
+    async def proxies(self) -> list[str]:
+        return list(self.running)
+
     async def nodes(self) -> list[str]:
         return self.node_ids
+
+    async def start_control(self, spec: ControlSpec, seconds: float) -> None:
+        if self.refusal:
+            raise LaunchFailed(spec.name, self.refusal)
+        self.control.setdefault(spec.name, spec)
+
+    async def end_control(self, name: str, seconds: float) -> None:
+        self.control.pop(name, None)

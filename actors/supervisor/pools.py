@@ -1,7 +1,7 @@
-"""Gateway pools: how many members each has, started and drained to be so.
+"""Pools of gateways, evaluators and collectors: how many members each has, started and ended so.
 
-Members that drain stay in the record until they have ended, so that a crash in the middle leaves
-nobody behind: `recover` goes on where it was.
+Members that end stay in the record until they have ended, so that a crash in the middle leaves
+nobody behind: `recover` goes on where it was. What differs between the kinds is in members.py.
 """
 
 import asyncio
@@ -12,39 +12,36 @@ from typing import Final
 from tulle.actors.supervisor.admission import problem
 from tulle.actors.supervisor.context import Context
 from tulle.actors.supervisor.launcher import LaunchFailed
+from tulle.actors.supervisor.members import (
+    DEFAULTS,
+    SERVE_SECONDS,
+    Members,
+    members_of,
+    silence,
+)
 from tulle.bus import keys
 from tulle.bus.errors import BusError
 from tulle.bus.messages import Answer, PoolRecord, ProblemRecord, ScaleRequest
 
-SERVE_SECONDS: Final = 30.0
-DRAIN_SECONDS: Final = 45.0
-"""A gateway drains for 30 s at most; the rest is for its holder and its end."""
 AGAIN_SECONDS: Final = 5.0
-
-INGRESS: Final = PoolRecord(
-    name="ingress",
-    replicas=1,
-    labels={"istio": "ingressgateway", "app": "istio-ingressgateway"},
-)
-"""The pool that a new mesh has."""
 
 _LOG = logging.getLogger(__name__)
 
 
-def resized(pool: PoolRecord, replicas: int, serves: Callable[[str], bool]) -> PoolRecord:
-    """The pool with `replicas` wanted; those who serve come first, so that they stay."""
-    members = sorted(pool.members, key=lambda member: not serves(member))
-    return pool.model_copy(update={"replicas": replicas, "members": members})
+def resized(pool: PoolRecord, replicas: int, order: Callable[[list[str]], list[str]]) -> PoolRecord:
+    """The pool with `replicas` wanted; `order` says who comes first and so stays."""
+    return pool.model_copy(update={"replicas": replicas, "members": order(pool.members)})
 
 
-def grown(pool: PoolRecord, ending: Container[str], suffix: Callable[[], str]) -> PoolRecord:
-    """The pool with new members, up to `replicas` that are not `ending`."""
-    members = list(pool.members)
-    while sum(member not in ending for member in members) < pool.replicas:
-        member = f"{pool.name}-{suffix()}"
-        if member not in members:
-            members.append(member)
-    return pool.model_copy(update={"members": members})
+def grown(pool: PoolRecord, ending: Container[str], new: Callable[[PoolRecord], str]) -> PoolRecord:
+    """The pool with new members, up to `replicas` that are not `ending`, which come last."""
+    staying = [member for member in pool.members if member not in ending]
+    leaving = [member for member in pool.members if member in ending]
+    while len(staying) < pool.replicas:
+        now = pool.model_copy(update={"members": [*staying, *leaving]})
+        if (member := new(now)) not in now.members:
+            staying.append(member)
+    return pool.model_copy(update={"members": [*staying, *leaving]})
 
 
 def staying(pool: PoolRecord, ending: Container[str]) -> list[str]:
@@ -52,18 +49,28 @@ def staying(pool: PoolRecord, ending: Container[str]) -> list[str]:
     return [member for member in pool.members if member not in ending][: pool.replicas]
 
 
+def with_first(pool: PoolRecord, order: Callable[[list[str]], list[str]]) -> PoolRecord:
+    """The pool with the members that the Ray host starts: it knows no sizes, so they may be up."""
+    first = next((default.members for default in DEFAULTS if default.name == pool.name), [])
+    members = order(list({*pool.members, *first})) if first else pool.members
+    return pool.model_copy(update={"members": members})
+
+
 class Pools:
-    """All gateway pools of the mesh, for one term of leadership."""
+    """All pools of the mesh, for one term of leadership."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._members = members_of(context)
         self._ending: dict[str, asyncio.Task[ProblemRecord | None]] = {}
 
     async def recover(self) -> None:
-        """Makes pool `ingress` in a new mesh; brings all pools to their size."""
-        if not self._context.pools.all():
-            await self._context.pools.change(keys.pool(INGRESS.name), lambda _: INGRESS)
+        """Makes the pools of a new mesh; brings all pools to their size."""
+        for default in DEFAULTS:
+            if self._context.pools.get(keys.pool(default.name)) is None:
+                await self._change(default.name, _always(default))
         for pool in self._context.pools.all():
+            await self._change(pool.name, self._with_first)
             self._context.background.run(self._settle_at_last(pool.name))
 
     def all(self) -> list[PoolRecord]:
@@ -72,11 +79,16 @@ class Pools:
 
     async def scale(self, request: ScaleRequest) -> Answer:
         """api.mesh.scale: answers when the pool has that many serving members, or why not."""
-        if self._context.pools.get(keys.pool(request.pool)) is None:
+        if (pool := self._context.pools.get(keys.pool(request.pool))) is None:
             names = ", ".join(pool.name for pool in self._context.pools.all()) or "none"
             found = problem("unknown-pool", "pool", f"no pool {request.pool!r}; pools: {names}")
             return Answer(id=request.id, ok=False, problems=[found])
-        await self._change(request.pool, lambda pool: resized(pool, request.replicas, self._serves))
+        members = self._of(pool)
+        if sentence := members.refusal(request.replicas):
+            found = problem("bad-size", "replicas", sentence)
+            return Answer(id=request.id, ok=False, problems=[found])
+        order = members.in_order
+        await self._change(request.pool, lambda pool: resized(pool, request.replicas, order))
         problems = await self._settle(request.pool)
         return Answer(id=request.id, ok=not any(map(_is_error, problems)), problems=problems)
 
@@ -93,19 +105,18 @@ class Pools:
 
     async def _settle(self, name: str) -> list[ProblemRecord]:
         """Starts members that lack, waits until all that stay serve, ends the surplus."""
-        ending, suffix = self._ending, self._context.suffix
-        pool = await self._change(name, lambda pool: grown(pool, ending, suffix))
+        ending = self._ending
+        pool = await self._change(name, lambda pool: grown(pool, ending, self._of(pool).new))
         stay = staying(pool, ending)
         problems = await _all(self._launch(pool, member) for member in stay)
         problems = problems or await self._until_served(pool, stay)
         if problems:
             return problems  # fewer serve than shall: not the time to end others
-        return await _all(self._end(name, one) for one in pool.members if one not in stay)
+        return await _all(self._end(pool, one) for one in pool.members if one not in stay)
 
     async def _launch(self, pool: PoolRecord, member: str) -> ProblemRecord | None:
-        now = self._context.unix_time()
         try:
-            await self._context.launch(self._context.specs.gateway(pool, member, now))
+            await self._of(pool).start(pool, member)
         except LaunchFailed as error:
             return problem("not-started", "", str(error))
         return None
@@ -115,45 +126,39 @@ class Pools:
             now = self._context.pools.get(keys.pool(pool.name))
             return now is None or now.replicas != pool.replicas
 
+        serves = self._of(pool).serves
         await self._context.reports.until(
-            lambda: overtaken() or all(map(self._serves, members)), SERVE_SECONDS
+            lambda: overtaken() or all(map(serves, members)), SERVE_SECONDS
         )
         if overtaken():
             return [problem("overtaken", "", f"pool {pool.name} was scaled again meanwhile")]
-        return [self._silence(member) for member in members if not self._serves(member)]
+        return [silence(self._context, member) for member in members if not serves(member)]
 
-    def _silence(self, member: str) -> ProblemRecord:
-        said = "; ".join(self._context.reports.proxies.problems(member))
-        message = f"{member} does not serve after {SERVE_SECONDS:.0f} s"
-        return problem("not-serving", "", f"{message}: {said}" if said else message)
-
-    async def _end(self, pool: str, member: str) -> ProblemRecord | None:
+    async def _end(self, pool: PoolRecord, member: str) -> ProblemRecord | None:
         """Ends a member, once however often it is asked for."""
         background = self._context.background
         if member not in self._ending:
-            self._ending[member] = background.run(self._drain_and_kill(pool, member))
+            self._ending[member] = background.run(self._end_for_good(pool, member))
         try:
             return await asyncio.shield(self._ending[member])
         finally:
             if (ending := self._ending.get(member)) is not None and ending.done():
                 del self._ending[member]
 
-    async def _drain_and_kill(self, pool: str, member: str) -> ProblemRecord | None:
-        launcher, found = self._context.launcher, None
+    async def _end_for_good(self, pool: PoolRecord, member: str) -> ProblemRecord | None:
         try:
-            await launcher.drain(member, DRAIN_SECONDS)
-        except LaunchFailed as error:
-            found = ProblemRecord(code="not-drained", severity="warning", message=str(error))
-        try:
-            await launcher.kill(member)
+            found = await self._of(pool).end(member)
         except LaunchFailed as error:
             return problem("not-ended", "", str(error))
-        await self._change(pool, lambda record: _without(record, member))
+        await self._change(pool.name, lambda record: _without(record, member))
         await self._context.clear_away(member)
         return found
 
-    def _serves(self, member: str) -> bool:
-        return self._context.reports.proxies.serves(member)
+    def _with_first(self, pool: PoolRecord) -> PoolRecord:
+        return with_first(pool, self._of(pool).in_order)
+
+    def _of(self, pool: PoolRecord) -> Members:
+        return self._members[pool.kind]
 
     async def _change(self, name: str, change: Callable[[PoolRecord], PoolRecord]) -> PoolRecord:
         def decide(pool: PoolRecord | None) -> PoolRecord:
@@ -163,6 +168,10 @@ class Pools:
         self._context.reports.notify()
         assert record is not None  # `decide` never makes None
         return record
+
+
+def _always(pool: PoolRecord) -> Callable[[PoolRecord], PoolRecord]:
+    return lambda _: pool
 
 
 def _without(pool: PoolRecord, member: str) -> PoolRecord:

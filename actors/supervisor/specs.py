@@ -1,11 +1,12 @@
-"""What a proxy is told at its spawn, made from what is desired and from the mesh's settings."""
+"""What proxies and control actors are told at their spawn: from what is desired, and settings."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from tulle.actors.authority.tickets import Ticket, make_ticket
-from tulle.actors.control import ControlSpec
+from tulle.actors.control import ControlSpec, Role
 from tulle.actors.proxy.spec import PortSpec, ProxySpec
 from tulle.actors.supervisor.records import workload_labels
 from tulle.bus.messages import DesiredWorkload, PoolRecord
@@ -74,6 +75,13 @@ class ProxySpecs:
             json_logs=control.json_logs,
             telemetry=control.telemetry,
             access_log=control.access_log,
+        )
+
+    def of_role(self, role: Role, number: str) -> ControlSpec:
+        """An evaluator or collector, told what the Ray host told this supervisor."""
+        credentials = Path(self.control.nats_credentials).with_name(f"{role}.json")
+        return replace(
+            self.control, role=role, id=number, nats_credentials=str(credentials), nats_keys=""
         )
 
     def _ticket(self, proxy: str, namespace: str, account: str, now: float, pool: str = "") -> str:

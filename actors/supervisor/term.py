@@ -26,6 +26,7 @@ from tulle.actors.supervisor.machine import (
     Reported,
     Ticked,
 )
+from tulle.actors.supervisor.orphans import Orphans
 from tulle.actors.supervisor.pools import Pools
 from tulle.actors.supervisor.runners import Runners
 from tulle.actors.supervisor.specs import ProxySpecs
@@ -83,7 +84,6 @@ class Term:
         }
         self._subjects = Subjects(specs.control.mesh)
         self._name = specs.control.name
-        self._epoch = ""
         self._leader = leader
         desired = buckets.desired
         self._claims = [
@@ -133,6 +133,7 @@ class Term:
         await self.runners.load()
         await self.workloads.recover()
         await self.pools.recover()
+        self._context.background.run(Orphans(self._context).end())
 
     async def run(self) -> None:
         """What happens each second, until cancelled."""
@@ -155,10 +156,12 @@ class Term:
         """Something happened to the supervisor itself."""
         self.workloads.feed(event)
 
-    def leased(self, namespace: str, account: str, lease: Lease) -> None:
-        """lease.<ns>.<account>.<workload> came; one of another account's workload is ignored."""
-        if self.workloads.owner(lease.workload) == (namespace, account):
-            self.feed(Leased(lease.workload, lease.state))
+    def leased(self, namespace: str, account: str, lease: Lease) -> bool:
+        """lease.<ns>.<account>.<workload> came; whether that is a workload of this account."""
+        if self.workloads.owner(lease.workload) != (namespace, account):
+            return False
+        self.feed(Leased(lease.workload, lease.state))
+        return True
 
     def reported(self, status: ProxyStatus) -> None:
         """status.proxy.<id> came."""
@@ -175,11 +178,11 @@ class Term:
 
     async def _beat(self) -> None:
         try:
-            self._epoch = self._epoch or await self._read_epoch()
-            for bucket, recent in self._recent.items() if self._epoch else ():
+            epoch = await self._read_epoch()  # each time: evaluators make a new one
+            for bucket, recent in self._recent.items() if epoch else ():
                 beat = Heartbeat(
                     bucket=bucket,
-                    epoch=self._epoch,
+                    epoch=epoch,
                     leader=self._name,
                     changed=recent.newest(self._context.clock()),
                 )

@@ -27,6 +27,8 @@ from tulle.actors.supervisor.records import Change, joining, leaving, turning, w
 from tulle.bus import keys
 from tulle.bus.errors import BusError
 from tulle.bus.messages import (
+    UNKNOWN_NODE,
+    UNKNOWN_WORKLOAD,
     Answer,
     DesiredWorkload,
     ServiceRecord,
@@ -39,6 +41,12 @@ DEREGISTER_SECONDS: Final = 0.5
 LAUNCH_AGAIN_SECONDS: Final = 5.0
 
 _LOG = logging.getLogger(__name__)
+
+
+def unknown_workload(workload: str) -> Answer:
+    """The answer to a lease of a workload that is not known: it may start again, with its id."""
+    message = f"workload {workload} is not known, the store of this mesh may be another one"
+    return Answer(id=workload, ok=False, problems=[problem(UNKNOWN_WORKLOAD, "", message)])
 
 
 class Workloads:
@@ -79,6 +87,8 @@ class Workloads:
         try:
             if problems := request_problems(namespace, account, request):
                 raise Refused(problems)
+            if self._is_there(namespace, account, request):
+                return StartAnswer(id=request.id, ok=True, workload=request.workload)
             node = await self._node(request)
             desired = self._desired(namespace, account, request)
             await self._start(desired, node)
@@ -214,7 +224,7 @@ class Workloads:
             f"no node of this mesh is on the workload's machine (found there: {wanted}; in the "
             f"mesh: {', '.join(alive) or 'none'}): run it where `tulle up` runs"
         )
-        raise Refused([problem("unknown-node", "nodes", message)])
+        raise Refused([problem(UNKNOWN_NODE, "nodes", message)])
 
     async def _node_again(self, request: StartRequest) -> str:
         """As `_node`; when Ray was started anew on the only machine, its node has a new id."""
@@ -222,8 +232,22 @@ class Workloads:
         known = [node for node in request.nodes if node in alive]
         return (known or alive)[0] if known or len(alive) == 1 else ""
 
+    def _is_there(self, namespace: str, account: str, request: StartRequest) -> bool:
+        """Whether the workload that comes back is known after all. Raises `Refused`."""
+        id = request.workload
+        if not id:
+            return False
+        if (known := self._context.workloads.get(keys.workload(id))) is not None:
+            theirs = (known.namespace, known.account, known.request.credential_sha256)
+            if theirs == (namespace, account, request.credential_sha256):
+                return True
+        if known is not None or id in self._in_hand or self._machine.service_of(id) is not None:
+            message = f"workload {id} is another one, or is being forgotten: start this one again"
+            raise Refused([problem("workload-taken", "workload", message)])
+        return False
+
     def _desired(self, namespace: str, account: str, request: StartRequest) -> DesiredWorkload:
-        id = workload_id(request, self._context.suffix())
+        id = request.workload or workload_id(request, self._context.suffix())
         while self._machine.service_of(id) is not None:
             id = workload_id(request, self._context.suffix())
         return DesiredWorkload(id=id, namespace=namespace, account=account, request=request)

@@ -24,7 +24,7 @@ _HELP: Final = {
     cells.TCP_OPENED: "TCP connections that were opened.",
     cells.TCP_CLOSED: "TCP connections that were closed.",
     REQUESTS_OF_PROXY: "Requests that each proxy handled.",
-    "tulle_telemetry_proxies": "Proxies that this collector hears of.",
+    "tulle_telemetry_proxies": "Proxies that collectors hear of.",
     "tulle_telemetry_series_refused_total": "Series above the limit, which are in no sum.",
 }
 _BOUNDS: Final = (*(f"{bound:.15g}" for bound in BOUNDS), "+Inf")

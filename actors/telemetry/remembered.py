@@ -1,7 +1,7 @@
-"""What a collector remembers across its own restarts: all lives and what ended ones had counted.
+"""What a shard is across restarts of its collector: all lives and what ended ones had counted.
 
-One file, written in one step, a JSON object a line (gzip): a `TelemetryBatch` each. Proxies that
-live say all of it again; it is for those that don't any more. Counterpart: totals.py.
+A file for each shard, written in one step, a JSON object a line (gzip): a `TelemetryBatch` each.
+Proxies that live say all of it again; it is for those that don't any more. Counterpart: shard.py.
 """
 
 import gzip
@@ -18,15 +18,19 @@ from tulle.bus import codec
 from tulle.bus.errors import Undecodable
 from tulle.bus.messages import TelemetryBatch
 
-NAME: Final = "totals.jsonl.gz"
 SERIES_A_LINE: Final = 2_000
 
 log = logging.getLogger(__name__)
 
 
-def load(folder: Path) -> list[TelemetryBatch]:
+def path_of(folder: Path, shard: str) -> Path:
+    """The file of a shard."""
+    return folder / f"{shard}.jsonl.gz"
+
+
+def load(folder: Path, shard: str) -> list[TelemetryBatch]:
     """What was saved; what can't be read of it is told and left out."""
-    path = folder / NAME
+    path = path_of(folder, shard)
     batches: list[TelemetryBatch] = []
     try:
         with gzip.open(path, "rb") as file:
@@ -38,11 +42,11 @@ def load(folder: Path) -> list[TelemetryBatch]:
     return batches
 
 
-def save(folder: Path, batches: Iterable[TelemetryBatch]) -> None:
+def save(folder: Path, shard: str, batches: Iterable[TelemetryBatch]) -> None:
     """Replaces what was saved, 0600. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / NAME
-    new = path.with_name(f".{NAME}.{os.getpid()}")
+    path = path_of(folder, shard)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, filename="") as file:

@@ -10,20 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tulle.actors.proxy.cells import REQUESTS
-from tulle.bus.messages import Series, TelemetryBatch
+from tulle.bus.messages import Series, ShardSums, TelemetryBatch
 
-MAX_SERIES = 100_000
-"""Series of all proxies together; what is above is refused and counted."""
+MAX_SERIES = 25_000
+"""Series of all proxies of a shard together; what is above is refused and counted."""
 ENDED_AFTER = 3600.0
 """Seconds of silence, while others were heard, after which a life is over.
 
 Proxies send all of it every 30 s. One that comes back after that long would be counted twice.
 """
 
+REQUESTS_OF_PROXY = "tulle_requests_total"
 ENDED = ""
 """What lives that have ended are called together, where they are remembered."""
-
-REQUESTS_OF_PROXY = "tulle_requests_total"
 
 Labels = tuple[tuple[str, str], ...]
 SeriesKey = tuple[str, Labels]
@@ -133,6 +132,11 @@ class Totals:
             handled = sum(v.value for (name, _), v in life.values.items() if name == REQUESTS)
             yield (REQUESTS_OF_PROXY, (("proxy", proxy),)), Value(handled)
 
+    def summary(self) -> ShardSums:
+        """All sums, for the collector that answers `/metrics`."""
+        series = _series(dict((*self.sums(), *self.of_proxies())))
+        return ShardSums(proxies=self.proxies, refused=self.refused, series=series)
+
     def _set(self, life: Life, series: Series) -> None:
         key, value = _key(series), _value(series)
         known = life.values.get(key)
@@ -150,6 +154,14 @@ class Totals:
         known = len(self._ended)
         _add_all(self._ended, life.values.items())
         self._count += len(self._ended) - known - len(life.values)
+
+
+def merged(parts: Iterable[ShardSums]) -> list[tuple[SeriesKey, Value]]:
+    """The sums of all shards together, sorted by name and labels."""
+    sums: dict[SeriesKey, Value] = {}
+    for part in parts:
+        _add_all(sums, ((_key(series), _value(series)) for series in part.series))
+    return sorted(sums.items(), key=lambda item: item[0])
 
 
 def _key(series: Series) -> SeriesKey:

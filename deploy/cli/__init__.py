@@ -10,12 +10,15 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from tulle.deploy.cli import credential, demo, mesh, policy, run, runner, up
-from tulle.deploy.errors import Failure
+from tulle.deploy.cli import credential, demo, mesh, policy, run, runner, up, usage
+from tulle.deploy.errors import Failure, Usage
+
+NAME = "tulle"
 
 
 class Commands(TyperGroup):
-    """Shows a `Failure` of any command as a sentence, and exits with its status.
+    """Shows a `Failure` of any command, and a command line that can't be meant, as a sentence, and
+    exits with its status.
 
     typer keeps the class of `ctx` to itself, hence the ignored type.
     """
@@ -27,12 +30,18 @@ class Commands(TyperGroup):
         except Failure as failure:
             typer.echo(f"tulle: {failure}", err=True)
             raise typer.Exit(failure.status) from None
+        except usage.UsageError as error:
+            said = usage.sentence(error)
+            if said is None:
+                raise
+            typer.echo(f"tulle: {said}", err=True)
+            raise typer.Exit(Usage.status) from None
 
 
 def build() -> typer.Typer:
     """The application with all commands."""
     app = typer.Typer(
-        name="tulle",
+        name=NAME,
         cls=Commands,
         help="A service mesh for plain processes: Istio's policies, no Kubernetes, no root.",
         no_args_is_help=True,
@@ -49,4 +58,4 @@ def main() -> None:
     """What the script `tulle` calls."""
     if sys.platform != "linux":
         sys.exit("tulle: it runs on Linux alone: use a Linux machine or container")
-    build()()
+    build()(prog_name=NAME)

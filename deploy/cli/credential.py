@@ -81,9 +81,12 @@ def show(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -
     answer = asyncio.run(
         _request(world(context), settings.read(mesh), "list", request, CredentialsAnswer)
     )
+    if form is Form.JSON:
+        typer.echo(output.as_json(answer))
     output.show_problems(answer)
     output.refuse(answer, "the mesh did not say its credentials")
-    typer.echo(output.as_json(answer) if form is Form.JSON else _table(answer.credentials))
+    if form is Form.TABLE:
+        typer.echo(_table(answer.credentials))
 
 
 async def _request(

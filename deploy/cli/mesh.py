@@ -1,4 +1,4 @@
-"""`tulle status`, `services`, `workloads` and `scale`: what the mesh is, and how many gateways."""
+"""`tulle status`, `services`, `workloads` and `scale`: what the mesh is, how large its pools."""
 
 import asyncio
 from typing import Annotated
@@ -21,6 +21,11 @@ from tulle.deploy.cli import output
 from tulle.deploy.cli.options import Form, Mesh, Output, World, world
 
 _SCALE_SECONDS = 60.0
+PROXIES = ("proxy", "proxies")
+_MEMBERS = {
+    "evaluators": ("evaluator", "evaluators"),
+    "collectors": ("collector", "collectors"),
+}
 _CURRENT = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -29,35 +34,40 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: tulle status")(status)
     app.command(epilog="Example: tulle services -o json")(services)
     app.command(epilog="Example: tulle workloads")(workloads)
-    app.command(epilog="Example: tulle scale ingress 3")(scale)
+    # Else -1 would be an option that nobody knows.
+    numbers = {"ignore_unknown_options": True}
+    app.command(epilog="Example: tulle scale ingress 3", context_settings=numbers)(scale)
 
 
 def status(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show each proxy, and whether it is current."""
-    answer = _ask(world(context), settings.read(mesh), "status", StatusAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _status(answer))
+    answer = _ask(world(context), settings.read(mesh), "status", StatusAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_status(answer))
 
 
 def services(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show the services that the mesh knows."""
-    answer = _ask(world(context), settings.read(mesh), "services", ServicesAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _services(answer))
+    answer = _ask(world(context), settings.read(mesh), "services", ServicesAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_services(answer))
 
 
 def workloads(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -> None:
     """Show each running instance of each service."""
-    answer = _ask(world(context), settings.read(mesh), "workloads", ServicesAnswer)
-    typer.echo(output.as_json(answer) if form is Form.JSON else _workloads(answer))
+    answer = _ask(world(context), settings.read(mesh), "workloads", ServicesAnswer, form)
+    if form is Form.TABLE:
+        typer.echo(_workloads(answer))
 
 
 def scale(
     context: typer.Context,
-    pool: Annotated[str, typer.Argument(help="Of gateways, as in ingress.")],
-    replicas: Annotated[int, typer.Argument(min=0, max=64, help="How many proxies it has.")],
+    pool: Annotated[str, typer.Argument(help="ingress, evaluators or collectors.")],
+    replicas: Annotated[int, typer.Argument(min=0, max=64, help="How many members it has.")],
     mesh: Mesh = None,
     form: Output = Form.TABLE,
 ) -> None:
-    """Set how many proxies a pool has; wait for them."""
+    """Set how many members a pool has; wait for them."""
     request = ScaleRequest(id=new_id(), pool=pool, replicas=replicas)
     answer = asyncio.run(
         _request(world(context), settings.read(mesh), "scale", request, Answer, _SCALE_SECONDS)
@@ -67,11 +77,15 @@ def scale(
     output.show_problems(answer)
     output.refuse(answer, f"pool {pool} is not at {replicas}; see `tulle status`")
     if form is Form.TABLE:
-        typer.echo(f"pool {pool} has {counted(replicas)}")
+        typer.echo(f"pool {pool} has {counted(replicas, *_MEMBERS.get(pool, PROXIES))}")
 
 
-def _ask(to: World, of: settings.Settings, verb: str, expected: type[AnswerT]) -> AnswerT:
+def _ask(
+    to: World, of: settings.Settings, verb: str, expected: type[AnswerT], form: Form
+) -> AnswerT:
     answer = asyncio.run(_request(to, of, verb, MeshRequest(id=new_id()), expected))
+    if form is Form.JSON:
+        typer.echo(output.as_json(answer))
     output.show_problems(answer)
     output.refuse(answer, f"the mesh did not say its {verb}")
     return answer
@@ -101,9 +115,9 @@ def _status(answer: StatusAnswer) -> str:
     return "\n".join([head, "", output.table(columns, rows), "", total, *problems])
 
 
-def counted(proxies: int) -> str:
+def counted(number: int, one: str = PROXIES[0], many: str = PROXIES[1]) -> str:
     """`1 proxy`, `3 proxies`."""
-    return f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"
+    return f"{number} {one if number == 1 else many}"
 
 
 def _proxy_row(proxy: ProxyReport, revision: str) -> tuple[object, ...]:

@@ -136,14 +136,18 @@ def _read(path: str) -> list[PolicyFile]:
     place = Path(path)
     try:
         if not place.is_dir():
-            return [PolicyFile(name=path, text=_text(path, place.read_bytes()))]
-        files = sorted(file for file in place.iterdir() if file.suffix in _SUFFIXES)
-        found = [PolicyFile(name=str(f), text=_text(str(f), f.read_bytes())) for f in files]
+            return [_file(place, path)]
+        found = [_file(file) for file in sorted(place.iterdir()) if file.suffix in _SUFFIXES]
     except OSError as error:
-        raise Usage(f"can't read {path}: {error.strerror}") from None
+        raise Usage(f"can't read {error.filename or path}: {error.strerror}") from None
     if not found:
         raise Usage(f"{path} has no file that ends with {', '.join(_SUFFIXES)}")
     return found
+
+
+def _file(place: Path, name: str = "") -> PolicyFile:
+    name = name or str(place)
+    return PolicyFile(name=name, text=_text(name, place.read_bytes()))
 
 
 def _text(name: str, data: bytes) -> str:
@@ -220,6 +224,8 @@ def _refusal(answer: Answer) -> str:
         )
     if codes(answer) & AGAIN:
         return "nothing was changed, the mesh is busy or without a leader: say it again"
+    if "no-such-policy" in codes(answer):
+        return "refused, nothing was changed: see `tulle get all`, or name a namespace with -n"
     count = sum(problem.severity == "error" for problem in answer.problems)
     return f"refused, nothing was changed: {count} error{'' if count == 1 else 's'}"
 

@@ -77,7 +77,7 @@ def add(
     )
     answer = asyncio.run(_request(world(context), of, "add", request, RunnerAnswer))
     output.show_problems(answer)
-    output.refuse(answer, "refused, there is no such runner")
+    output.refuse(answer, "refused, nothing was changed")
     try:
         Credentials(answer.url, answer.user, answer.jwt, key.seed).write(path)
     except OSError as error:
@@ -106,9 +106,12 @@ def show(context: typer.Context, mesh: Mesh = None, form: Output = Form.TABLE) -
     answer = asyncio.run(
         _request(world(context), settings.read(mesh), "list", request, RunnersAnswer)
     )
+    if form is Form.JSON:
+        typer.echo(output.as_json(answer))
     output.show_problems(answer)
     output.refuse(answer, "the mesh did not say its runners")
-    typer.echo(output.as_json(answer) if form is Form.JSON else _table(answer.runners))
+    if form is Form.TABLE:
+        typer.echo(_table(answer.runners))
 
 
 async def _request(

@@ -256,3 +256,13 @@ async def test_the_epoch_is_made_once(store: Store) -> None:
     made = await asyncio.gather(*(epoch(store, f"proposal{number}") for number in range(5)))
     assert len(set(made)) == 1
     assert await epoch(store, "another") == made[0]
+
+
+@pytest.mark.asyncio
+async def test_each_start_of_the_server_has_an_epoch_of_its_own(store: Store) -> None:
+    made = await asyncio.gather(*(epoch(store, f"proposal{n}", "NSERVER1") for n in range(5)))
+    assert len(set(made)) == 1
+    assert await epoch(store, "another", "NSERVER1") == made[0]
+    again = await asyncio.gather(*(epoch(store, f"proposal{n}", "NSERVER2") for n in range(5)))
+    assert len({*again, made[0]}) == 2
+    assert await epoch(store, "another", "NSERVER2") == again[0]

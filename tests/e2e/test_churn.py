@@ -1,14 +1,23 @@
-"""Workloads that come and go under traffic: SIGTERM of `tulle run` loses no request."""
+"""Workloads come and go for a minute under traffic: what is lost, and that it had to be.
 
-import threading
+SIGTERM of `tulle run` loses nothing. kill -9 of it, which takes its app along, loses only requests
+that the app had begun and that may not be sent again: no GET, and no POST that no app has seen.
+"""
+
+import http.client
+import itertools
+import signal
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from tests.support.mesh import Mesh, Reply, until
+from tests.support.mesh import Mesh, Reply, Running, reply_of, until
+from tests.support.steady_traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -28,72 +37,106 @@ spec:
   gateways: [shop]
   http: [{route: [{destination: {host: shop}}]}]
 """
-PAUSE_SECONDS = 0.02
+APP = Path(__file__).parents[1] / "support/ledger_app.py"
+CHURN_SECONDS = 60.0
+WORKLOADS = 3
+GETS_PER_SECOND, POSTS_PER_SECOND = 40.0, 25.0
 
 
 @dataclass
-class Traffic:
-    """What came of the requests so far."""
+class Shop:
+    """A service behind the ingress, whose apps share a ledger."""
 
-    served: int = 0
-    failures: list[str] = field(default_factory=list)
+    mesh: Mesh
+    ledger: Path
+    running: list[Running] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    lost: set[str] = field(default_factory=set)
 
-    def judge(self, reply: Reply) -> None:
-        """Counts an answer: 200 of the app, or a failure."""
-        if reply.status == 200 and reply.json["name"] == "shop":
-            self.served += 1
-        else:
-            self.failures.append(f"{reply.status} {reply.headers.get('x-tulle-reason')}")
+    def begun(self) -> list[tuple[str, str, str]]:
+        """Method, path and workload of each request that an app has begun."""
+        text = self.ledger.read_text() if self.ledger.exists() else ""
+        return [(m, p, w) for m, p, w in (line.split(" ") for line in text.splitlines())]
+
+    def workloads(self) -> set[str]:
+        """Who has begun a request."""
+        return {workload for _, _, workload in self.begun()}
+
+    def start(self) -> None:
+        """One workload more; it is an endpoint when it gets requests."""
+        name = f"shop-{next(self.numbers)}"
+        command = (sys.executable, str(APP), str(self.ledger))
+        arguments = ("run", "shop", "--version", name, "--port", "0:9080", "--", *command)
+        app = self.mesh.start(name, *arguments)
+        self.mesh.apps.append(app)
+        self.running.append(app)
+
+    def serves(self, app: Running) -> bool:
+        """Whether it is an endpoint."""
+        return any(workload.startswith(f"shop-{app.name}-") for workload in self.workloads())
+
+    def ask(self, method: str) -> Reply:
+        """A request of its own path."""
+        path = f"/{next(self.numbers)}"
+        address, _, port = self.mesh.file.ingress.rpartition(":")
+        connection = http.client.HTTPConnection(address, int(port), timeout=15)
+        try:
+            connection.request(method, path, headers={"host": "shop.test"})
+            reply = reply_of(connection.getresponse())
+            if reply.status != 200:
+                self.lost.add(path)
+            return reply
+        except OSError:
+            self.lost.add(path)
+            raise
+        finally:
+            connection.close()
 
 
-@contextmanager
-def traffic(mesh: Mesh) -> Iterator[Traffic]:
-    """Requests to the ingress, one after the other, until the block ends."""
-    seen, stop = Traffic(), threading.Event()
-
-    def send() -> None:
-        while not stop.wait(PAUSE_SECONDS):
-            try:
-                seen.judge(mesh.get("/", "shop.test"))
-            except OSError as error:
-                seen.failures.append(repr(error))
-
-    threads = [threading.Thread(target=send) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-
-
-def more(seen: Traffic, requests: int) -> None:
-    """Returns when that many more were served, or any failed."""
-    enough = seen.served + requests
-    until(lambda: seen.served >= enough or bool(seen.failures), 30)
-
-
-def test_sigterm_of_run_loses_no_request(mesh: Mesh) -> None:
-    first = mesh.run("shop", "--version", "v1")
+@pytest.fixture
+def shop(mesh: Mesh) -> Iterator[Shop]:
+    """`WORKLOADS` endpoints; afterwards nothing of it is left, as the mesh is everybody's."""
+    shop = Shop(mesh, mesh.home / "ledger")
+    for _ in range(WORKLOADS):
+        shop.start()
     mesh.apply(POLICY)
-    until(lambda: mesh.get("/", "shop.test").status == 200, 10)
-
-    with traffic(mesh) as seen:
-        for _ in range(2):
-            second = mesh.run("shop", "--version", "v1")
-            more(seen, 100)
-            began = time.monotonic()
-            first.end()
-            assert time.monotonic() - began < 15
-            more(seen, 100)
-            first = second
-
-    assert seen.failures == []
-    assert seen.served >= 400
-    assert [workload.state for workload in mesh.workloads("shop")] == ["ready"]
-    # The mesh is everybody's: no Gateway is left.
-    first.end()
+    until(lambda: all(w.state == "ready" for w in mesh.workloads("shop")), 60)
+    yield shop
+    for app in shop.running:
+        app.end()
     mesh.succeed("delete", "--wait", "gw", "shop")
     mesh.succeed("delete", "--wait", "vs", "shop")
+
+
+def test_what_may_be_repeated_is_never_lost(shop: Shop) -> None:
+    ends = itertools.cycle([signal.SIGTERM, signal.SIGKILL])
+    ended: Counter[signal.Signals] = Counter()
+    killed: list[str] = []
+    with (
+        steady_traffic(lambda: shop.ask("GET"), GETS_PER_SECOND) as gets,
+        steady_traffic(lambda: shop.ask("POST"), POSTS_PER_SECOND) as posts,
+    ):
+        until(lambda: all(map(shop.serves, shop.running)), 60)
+        deadline = time.monotonic() + CHURN_SECONDS
+        while time.monotonic() < deadline:
+            shop.start()
+            newest = shop.running[-1]
+            until(lambda: shop.serves(newest), 60)  # noqa: B023 - it is of this round
+            number, oldest = next(ends), shop.running.pop(0)
+            if number == signal.SIGKILL:
+                killed.append(f"shop-{oldest.name}-")
+            status = oldest.end(number)
+            assert status == (128 + number if number == signal.SIGTERM else -number)
+            ended[number] += 1
+
+    times = Counter((method, path) for method, path, _ in shop.begun())
+    of_whom = {path: workload for method, path, workload in shop.begun() if method == "POST"}
+    print(f"ended {dict(ended)}; {gets.served} GETs and {posts.served} POSTs served, ", end="")
+    print(f"{len(posts.failures)} POSTs lost: {Counter(posts.failures)}")
+    assert gets.failures == []
+    assert [path for path in shop.lost if path not in of_whom] == [], "lost before an app saw it"
+    innocent = {of_whom[path] for path in shop.lost if not of_whom[path].startswith(tuple(killed))}
+    assert innocent == set(), "lost by a workload that was ended in order, or not at all"
+    assert [path for (method, path), n in times.items() if method == "POST" and n > 1] == []
+    assert min(ended.values()) >= 3
+    assert posts.served > 0.9 * POSTS_PER_SECOND * CHURN_SECONDS

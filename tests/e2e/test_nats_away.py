@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.actor_pids import kill, pid_of, stopped
 from tests.support.mesh import ECHO, Mesh, Reply, Running, until
+from tests.support.processes import stopped
 from tests.support.steady_traffic import steady_traffic
 from tulle.actors.proxy.spec import actor_name
+from tulle.deploy.demo.actors import kill, nats_pid, pid_of
 from tulle.deploy.home import Home
 
 pytestmark = pytest.mark.timeout(240)
@@ -128,8 +129,14 @@ class Visits:
         assert counted(self.mesh) == before + self.served
 
 
+def home_of(mesh: Mesh) -> Home:
+    return Home(mesh.home / "default")
+
+
 def nats_of(mesh: Mesh) -> int:
-    return Home(mesh.home / "default").children().processes["nats"].pid
+    pid = nats_pid(home_of(mesh))
+    assert pid is not None
+    return pid
 
 
 def counted(mesh: Mesh) -> float:
@@ -168,13 +175,13 @@ def nobody_expires(mesh: Mesh, back: float, but: str = "") -> None:
 def killed(mesh: Mesh, proxy: str) -> float:
     """kill -9 of a proxy; the seconds until it serves again by what it had."""
     lives, began = lives_without_bus(mesh, proxy), time.monotonic()
-    kill(mesh.home, actor_name(proxy))
+    kill(home_of(mesh), actor_name(proxy))
     until(lambda: lives_without_bus(mesh, proxy) > lives, BACK_SECONDS)
     return time.monotonic() - began
 
 
 def lives_without_bus(mesh: Mesh, proxy: str) -> int:
-    log = mesh.home / "default" / "logs" / f"{actor_name(proxy)}.log"
+    log = home_of(mesh).logs / f"{actor_name(proxy)}.log"
     return log.read_text().count("serving by the last good config")
 
 
@@ -188,7 +195,7 @@ def test_hanging_for_five_seconds_and_then_the_leading_evaluator(calm: Mesh) -> 
         back = time.monotonic()
         took = follows(visits, 1)
         first = calm.status().leader
-        pid = pid_of(calm.home, first)
+        pid = pid_of(home_of(calm), first)
         assert pid is not None
         with stopped(pid):
             took_frozen = follows(visits, 2)
@@ -196,7 +203,7 @@ def test_hanging_for_five_seconds_and_then_the_leading_evaluator(calm: Mesh) -> 
             assert second != first
         assert follows(visits, 3) < FOLLOWS_SECONDS
         assert calm.status().leader == second
-        assert pid_of(calm.home, first) == pid, "it has woken, and follows"
+        assert pid_of(home_of(calm), first) == pid, "it has woken, and follows"
         nobody_expires(calm, back)
     print(
         f"NATS hung for {BRIEF:.0f} s: a policy had arrived {took:.1f} s later; one that was "
@@ -210,7 +217,6 @@ def test_refusing_while_a_sidecar_is_killed(calm: Mesh) -> None:
     """The watcher, which would start NATS again, is held up meanwhile."""
     visits = Visits(calm)
     sidecar = min(states(calm))
-    home = Home(calm.home / "default")
     nats = nats_of(calm)
     time.sleep(SENT_SECONDS)
     before = counted(calm)
@@ -219,7 +225,7 @@ def test_refusing_while_a_sidecar_is_killed(calm: Mesh) -> None:
             os.kill(nats, signal.SIGKILL)
             sidecar_back = killed(calm, sidecar)
             until(visits.serves, BACK_SECONDS)
-        until(lambda: home.children().processes["nats"].pid != nats, 20)
+        until(lambda: nats_pid(home_of(calm)) not in (None, nats), 20)
         back = time.monotonic()
         took = follows(visits, 4)
         nobody_expires(calm, back)

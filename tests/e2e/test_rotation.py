@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from tests.support import secret_places
+from tests.support.gateway_certificates import certificate_pem, key_pem, make_key
 from tests.support.mesh import Mesh, until
 from tests.support.mesh_client import MeshClient, mesh_client
 from tests.support.processes import processes_of
-from tests.support.secrets_of import leaks, secrets_of
+from tests.support.secrets_of import Secrets, open_to_others, secrets_of, secrets_of_file
 from tests.support.steady_traffic import steady_traffic
 
 pytestmark = pytest.mark.timeout(240)
@@ -37,6 +39,17 @@ spec:
   hosts: [clock.test]
   gateways: [clock]
   http: [{name: all, route: [{destination: {host: clock}}]}]
+"""
+HTTPS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: till}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [till.test]
+    tls: {mode: SIMPLE, credentialName: till}
 """
 KEYS = {  # https://istio.io/latest/docs/tasks/observability/logs/access-log/
     *("authority", "bytes_received", "bytes_sent", "connection_termination_details", "duration"),
@@ -101,22 +114,67 @@ def test_the_access_log_has_istios_keys_and_is_nobody_elses(
     assert [path for path in logs(brief) if path.stat().st_mode & 0o777 != 0o600] == []
 
 
-def test_no_secret_is_logged_shown_or_an_argument(brief: Mesh, client: MeshClient) -> None:
+@pytest.fixture(scope="module")
+def secrets(brief: Mesh, client: MeshClient, tmp_path_factory: pytest.TempPathFactory) -> Secrets:
+    """All of this mesh, with those of a gateway's certificate and of a runner that are in use."""
+    folder = tmp_path_factory.mktemp("user")
+    key = make_key()
+    (folder / "till.pem").write_text(certificate_pem(key, "till.test", begins=time.time() - 60))
+    (folder / "till.key").write_text(key_pem(key))
+    pair = ("--cert", str(folder / "till.pem"), "--key", str(folder / "till.key"))
+    brief.succeed("credential", "add", "till", *pair)
+    brief.apply(HTTPS)
+    brief.succeed(
+        "runner", "add", "ci", "--service-account", "guest", "-o", str(folder / "ci.json")
+    )
+    guest = brief.tulle(
+        *("run", "visitor", "--creds", str(folder / "ci.json"), "--service-account", "guest"),
+        *("--", "true"),
+    )
+    assert guest.returncode == 0, guest
     root = brief.home / "default"
-    secrets = secrets_of(root) | {client.credential.encode(): Path("http_proxy")}
-    assert {path.name for path in secrets.values()} >= {"ticket.key", "nats.json", "operator.json"}
-    commands = processes_of(brief.home)
-    assert any("nats-server" in command for command in commands.values())
-    files = [path for path in (*root.rglob("logs/**/*"), *root.rglob("*.log")) if path.is_file()]
-    assert {path.parent.parent.name for path in files} >= {"default"}
-    assert any("ray" in path.parts for path in files)
+    found = secrets_of(root)
+    names = {Path(place).name for place in found.values()}
+    assert names >= {"ticket.key", "ray.token", "keys.json", "nats.json", "identity.json"}
+    return (
+        found
+        | secrets_of_file(folder / "till.key")
+        | secrets_of_file(folder / "ci.json")
+        | {client.credential.encode(): "http_proxy of watch"}
+    )
 
-    found = leaks(secrets, "/metrics", brief.metrics().encode())
-    for pid, command in commands.items():
-        found += leaks(secrets, f"process {pid}", command.encode())
-    for path in files:
-        found += leaks(secrets, str(path), path.read_bytes())
-    assert found == []
+
+def test_no_secret_is_in_a_log_or_another_file(brief: Mesh, secrets: Secrets) -> None:
+    names = {path.name.partition("-")[0] for path in secret_places.files(brief)}
+    assert names >= {"access", "mesh.json", "gcs_server.out", "nats.log"}
+    brief.apps = [app for app in brief.apps if not app.name.startswith("watch")]  # says its own
+    assert secret_places.in_files(brief, secrets) == []
+
+
+def test_no_secret_is_an_argument_or_in_the_environment_of_another(
+    brief: Mesh, secrets: Secrets
+) -> None:
+    commands = processes_of(brief.home).values()
+    for part in ("nats-server", "raylet", "gcs_server", "moody_app", "tulle.deploy.local"):
+        assert any(part in command for command in commands), part
+    assert secret_places.in_processes(brief, secrets) == []
+
+
+def test_no_secret_is_in_metrics_or_an_answer(brief: Mesh, secrets: Secrets) -> None:
+    assert secret_places.in_answers(brief, secrets) == []
+
+
+def test_no_secret_is_in_what_is_said_of_a_broken_file(
+    brief: Mesh, secrets: Secrets, tmp_path: Path
+) -> None:
+    files = {Path(place) for place in secrets.values()}
+    (runner,) = (path for path in files if path.name == "ci.json")
+    (key,) = (path for path in files if path.name == "till.key")
+    assert secret_places.in_errors(brief, secrets, runner, key, tmp_path) == []
+
+
+def test_nothing_of_the_mesh_is_open_to_others(brief: Mesh, secrets: Secrets) -> None:
+    assert open_to_others(brief.home / "default", ["ray"]) == []
 
 
 def logs(mesh: Mesh) -> list[Path]:

@@ -11,6 +11,7 @@ from tulle.actors.holding.client import HolderClient
 from tulle.bus import codec
 from tulle.bus.connection import Connection, connect
 from tulle.bus.messages import (
+    UNKNOWN_WORKLOAD,
     Answer,
     Lease,
     ProblemRecord,
@@ -34,6 +35,7 @@ class FakeSupervisor:
 
     connection: Connection
     refusal: str = ""
+    forgetful: bool = False  # the next lease is of an unknown workload
     said: list[str] = field(default_factory=list)
     started: StartRequest | None = None
     sidecar: HolderClient | None = None
@@ -95,6 +97,12 @@ class FakeSupervisor:
 
     async def _lease(self, message: Message) -> None:
         lease = codec.decode(Lease, message.data)
+        if self.forgetful:
+            self.forgetful = False
+            unknown = ProblemRecord(code=UNKNOWN_WORKLOAD, severity="error", message="who?")
+            answer = Answer(id=lease.workload, ok=False, problems=[unknown])
+            await self.connection.publish(message.reply, codec.encode(answer))
+            return
         if not self.said or self.said[-1] != lease.state:
             await self._say(lease.state)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,16 @@ def processes_of(home: Path) -> dict[int, str]:
     """Command lines by pid of what has `home` in its environment or arguments."""
     found = dict(_processes())
     return {pid: line for pid, (line, all_of_it) in found.items() if str(home) in all_of_it}
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process hangs while the block runs: it keeps its sockets and does nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _processes() -> Iterator[tuple[int, tuple[str, str]]]:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from tulle.actors.proxy.wire.request_head import RequestHead, lines_of
-from tulle.actors.proxy.wire.response_head import ResponseHead
+from tulle.actors.proxy.wire.response_head import FAILED_HEADER, ResponseHead
 from tulle.policies.reasons import CREDENTIAL_MISSING, REASON_HEADER, Reason
 
 _LINE: Final = b"\r\n"
@@ -67,6 +67,11 @@ def reason_lines(reason: Reason) -> list[bytes]:
     if reason is CREDENTIAL_MISSING:
         lines.append(b'proxy-authenticate: Basic realm="tulle"')
     return lines
+
+
+def failed_line(reason: Reason) -> bytes:
+    """The line that tells the proxy which asked why the app did not answer."""
+    return b"%b: %b" % (FAILED_HEADER, reason.name.encode())
 
 
 def reason_text(reason: Reason) -> bytes:

@@ -9,6 +9,11 @@ from tulle.actors.proxy.wire.body import CHUNKED, UNTIL_CLOSE, parse_length, req
 from tulle.actors.proxy.wire.head import Headers, Refused, named_by_connection
 from tulle.policies.reasons import UPSTREAM_PROTOCOL
 
+FAILED_HEADER: Final = b"x-tulle-failed"
+"""From a workload's sidecar to the proxy that asked it: the reason why the app did not answer.
+
+Of this hop alone, so that no app can say it: from an app it gets no further than its sidecar.
+"""
 # Never forwarded as they come: framing is written anew, the rest is meant for this hop alone.
 _DROPPED: Final = frozenset(
     {
@@ -21,6 +26,7 @@ _DROPPED: Final = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        FAILED_HEADER,
     }
 )
 
@@ -37,9 +43,10 @@ class ResponseHead:
     body's bytes, CHUNKED or UNTIL_CLOSE. `declared` is the value of Content-Length, which a
     response without a body may have too (HEAD, 304). `joined` is the head that goes on, but for
     further framing and its end, empty while it is not known (`compose.response_head`).
+    `failed`: the value of FAILED_HEADER.
     """
 
-    __slots__ = ("declared", "joined", "keep_alive", "length", "lines", "minor", "status")
+    __slots__ = ("declared", "failed", "joined", "keep_alive", "length", "lines", "minor", "status")
 
     def __init__(self, status: int, minor: int, lines: list[bytes]) -> None:
         self.status = status
@@ -48,6 +55,7 @@ class ResponseHead:
         self.length = UNTIL_CLOSE
         self.declared: int | None = None
         self.keep_alive = minor == 1
+        self.failed = b""
         self.joined = b""
 
     def edited(self, lines: list[bytes]) -> "ResponseHead":
@@ -112,6 +120,8 @@ def _apply_dropped(head: ResponseHead, dropped: Headers) -> None:
                 head.keep_alive = True
             else:
                 options.append(value)
+        elif name == FAILED_HEADER:
+            head.failed = value
         elif name == b"transfer-encoding":
             require_chunked(value, head.minor, chunked)
             chunked = True

@@ -14,6 +14,7 @@ from tests.support.control import control_spec
 from tests.support.identities import REVIEWS
 from tests.support.nats import BusUnderTest, serve_bus
 from tests.support.workloads import start_request
+from tulle.actors.authority import desk
 from tulle.actors.authority.actor import AuthorityActor
 from tulle.actors.authority.disk import FolderDamaged, load_ticket_key
 from tulle.actors.authority.tickets import Ticket, make_ticket
@@ -192,8 +193,12 @@ async def test_a_respawn_binds_anew_and_ends_the_ticket_before(
 
 @pytest.mark.asyncio
 async def test_a_workload_that_is_gone_gets_no_certificate_and_is_forgotten(
-    bus: BusUnderTest, authority: AuthorityActor, tmp_path: Path
+    bus: BusUnderTest,
+    authority: AuthorityActor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(desk, "SWEEP_SECONDS", 0.05)
     proxy, kept = await connect_reviews(bus), ticket(tmp_path)
     key = tls.generate_key()
     assert (await ask(bus, proxy, kept, key=key)).ok
@@ -205,6 +210,25 @@ async def test_a_workload_that_is_gone_gets_no_certificate_and_is_forgotten(
     async with asyncio.timeout(5):
         while PROXY in (tmp_path / "authority" / "bindings.json").read_text():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    await successor.stop()
+
+
+@pytest.mark.asyncio
+async def test_who_is_missed_at_one_sweep_alone_keeps_its_binding(
+    bus: BusUnderTest,
+    authority: AuthorityActor,
+    tmp_path: Path,
+) -> None:
+    """As when NATS lost what was desired, and `tulle run` brings its workload back."""
+    proxy, stolen, first = await connect_reviews(bus), ticket(tmp_path), tls.generate_key()
+    assert (await ask(bus, proxy, stolen, key=first)).ok
+    await desire(bus, present=False)
+    await authority.stop()
+    successor = AuthorityActor(control_spec(bus, tmp_path, "authority"))  # it sweeps once
+    await successor.health()
+    assert "of this mesh" in said(await ask(bus, proxy, stolen, key=first))
+    await desire(bus)
+    assert "bound to the key" in said(await ask(bus, proxy, stolen))
     await successor.stop()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
@@ -16,9 +16,13 @@ from tests.support.nats import BusUnderTest, serve_bus
 from tulle.actors.holding.holder import Holder
 from tulle.actors.proxy.cells import REQUESTS
 from tulle.actors.telemetry.actor import CollectorActor
-from tulle.bus import codec
+from tulle.actors.telemetry.shards import shard_of, share_of
+from tulle.bus import codec, keys
 from tulle.bus.connection import Connection
-from tulle.bus.messages import Series, TelemetryBatch
+from tulle.bus.messages import PoolRecord, Series, TelemetryBatch
+from tulle.bus.permissions import Role
+from tulle.bus.store import Change
+from tulle.bus.subjects import Bucket
 from tulle.bus.subscription import Message
 
 
@@ -54,7 +58,9 @@ class Collecting:
     async def send(self, value: float, started: float = 1.0, says: str = "p") -> None:
         series = Series(name=REQUESTS, labels={"response_code": "200"}, value=value)
         batch = TelemetryBatch(proxy=says, started=started, series=[series])
-        await self.proxy.publish(self.bus.subjects.telemetry("0", "p"), codec.encode(batch))
+        await self.proxy.publish(
+            self.bus.subjects.telemetry(shard_of("p"), "p"), codec.encode(batch)
+        )
 
 
 @pytest_asyncio.fixture
@@ -63,6 +69,7 @@ async def collecting() -> AsyncIterator[Collecting]:
         async with serve_bus() as bus:
             holder = Holder(f"{name}/holder.sock", lambda proxy, pool, door: ("127.0.0.1", 0))
             await holder.start()
+            await bus.open_store(Bucket.DESIRED)
             spec = control_spec(bus, Path(name), "collector")
             actor = CollectorActor(spec)
             await actor.health()
@@ -118,3 +125,22 @@ async def test_health_says_when_the_bus_is_away(collecting: Collecting) -> None:
     async with asyncio.timeout(10):
         while (await collecting.get("/healthz")).status_code != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.asyncio
+async def test_what_nobody_can_say_again_goes_along_with_its_shard(collecting: Collecting) -> None:
+    bus, here, there = collecting.bus, "collector-1", "collector-2"
+    members = [here, there] if shard_of("p") in share_of(there, [here, there]) else [there, here]
+    record = PoolRecord(name="collectors", kind="collector", replicas=2, members=members)
+    desired = await bus.existing_store(Role.SUPERVISOR, Bucket.DESIRED)
+    await collecting.send(7)  # and then it is killed
+    await collecting.until_requests(7)
+    await desired.put_if(keys.pool(record.name), codec.encode(record), 0)
+    spec = replace(control_spec(bus, collecting.home, "collector"), id="2")
+    second = CollectorActor(spec)
+    await second.health()
+    await collecting.until_requests(7)
+    await second.retire()
+    alone = record.model_copy(update={"replicas": 1, "members": [here]})
+    await desired.put_all([Change(keys.pool(record.name), codec.encode(alone))])
+    await collecting.until_requests(7)

@@ -1,6 +1,7 @@
 """Evaluators on a real NATS: what is applied is stored, compiled, published, and awaited."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,9 @@ from tulle.policies.config import GatewayConfig, HostsConfig, OutboundConfig
 
 FAST = Timing(patience=0.6, refresh=0.2, poll=0.1)
 REVIEWS = keys.outbound("reviews.default.svc.cluster.local")
-Start = Callable[[str], EvaluatorActor]
+PATIENT = Timing(patience=60.0, refresh=0.2, poll=0.1)
+Start = Callable[..., EvaluatorActor]
+"""By number, and with `Timing`."""
 
 
 @pytest_asyncio.fixture
@@ -41,9 +44,9 @@ async def bus() -> AsyncIterator[BusUnderTest]:
 async def start(bus: BusUnderTest, tmp_path: Path) -> AsyncIterator[Start]:
     actors: list[EvaluatorActor] = []
 
-    def start(number: str) -> EvaluatorActor:
+    def start(number: str, timing: Timing = FAST) -> EvaluatorActor:
         spec = replace(control_spec(bus, tmp_path, "evaluator"), id=number)
-        actors.append(EvaluatorActor(spec, FAST))
+        actors.append(EvaluatorActor(spec, timing))
         return actors[-1]
 
     yield start
@@ -329,6 +332,19 @@ async def test_another_takes_over_and_knows_everything(
 
 
 @pytest.mark.asyncio
+async def test_a_leader_that_retires_leaves_no_gap(
+    bus: BusUnderTest, start: Start, leader: EvaluatorActor, client: PolicyClient
+) -> None:
+    follower = start("2", PATIENT)
+    await follower.health()
+    first = await client.apply(GATEWAY, request="one")
+    await leader.retire()
+    await until(lambda: follower.leading)
+    assert await client.apply(GATEWAY, request="one") == first
+    assert (await client.apply(GATEWAY.replace("80", "81"))).ok
+
+
+@pytest.mark.asyncio
 async def test_it_goes_on_after_a_restart_of_nats(
     bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient
 ) -> None:
@@ -348,3 +364,51 @@ async def applied(client: PolicyClient, text: str) -> bool:
         return (await client.apply(text, request="retried")).ok
     except BusError:
         return False
+
+
+@pytest.mark.asyncio
+async def test_a_wait_just_after_a_restart_of_nats_is_for_those_before_it_too(
+    bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient
+) -> None:
+    connection = await bus.connect_proxy()
+    await FakeProxy(connection, bus, "a").say(holds={f"config/{keys.gateway('ingress')}": 1})
+    await connection.flush()
+    await connection.close()  # it is not back yet
+    async with asyncio.timeout(5):
+        while not (await client.status()).proxies:  # noqa: ASYNC110 - a question to NATS
+            await asyncio.sleep(0.01)
+    await bus.server.restart()
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, virtual_service("reviews", "destination: {host: a}")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    answers = await client.apply_all(GATEWAY, wait=0.3)
+    assert answers[-1].pending == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_an_older_copy_of_the_store_is_another_epoch(
+    bus: BusUnderTest, leader: EvaluatorActor, client: PolicyClient, tmp_path: Path
+) -> None:
+    first = await client.apply(GATEWAY)
+    store, copy = bus.server.log.parent / "store", tmp_path / "copy"
+    await bus.server.stop()
+    shutil.copytree(store, copy)
+    await bus.server.start()
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, GATEWAY.replace("80", "81")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await bus.server.stop()
+    shutil.rmtree(store)
+    shutil.copytree(copy, store)
+    await bus.server.start()
+
+    client = PolicyClient(await bus.connect(Role.OPERATOR), bus.subjects)
+    async with asyncio.timeout(10):
+        while not await applied(client, GATEWAY.replace("bookinfo", "other")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    answer = await client.policies()
+    assert "81" not in str([policy.data for policy in answer.policies])
+    assert first.revision is not None and answer.revision is not None
+    assert answer.revision.epoch != first.revision.epoch

@@ -1,4 +1,4 @@
-"""Sums that stay exact: NATS is killed, a collector dies, a proxy ends, all under traffic."""
+"""Sums that stay exact: NATS is killed, a collector dies or is one of several, a proxy ends."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import signal
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -17,8 +18,11 @@ from tests.support.policies_api import GATEWAY, service, virtual_service
 from tests.support.small_mesh import SmallMesh, small_mesh
 from tests.support.tiny_app import tiny_app
 from tulle.actors.proxy.cells import DURATION, REQUEST_BYTES, REQUESTS, RESPONSE_BYTES
+from tulle.actors.telemetry import scraping
 from tulle.actors.telemetry.actor import CollectorActor
-from tulle.bus.messages import Workload
+from tulle.bus import codec, keys
+from tulle.bus.messages import PoolRecord, Workload
+from tulle.bus.store import Change
 
 ROUTE = virtual_service("shop", "destination: {host: reviews}", gateway=True, host="*")
 SETTLED_SECONDS = 20.0
@@ -36,9 +40,29 @@ class Watched:
         self.sent = 0
         self.failed: Counter[str] = Counter()
         self.collector = self._collector()
+        self.further: list[CollectorActor] = []
+        self.seen: list[float] = []
 
-    def _collector(self) -> CollectorActor:
-        return CollectorActor(control_spec(self.mesh.bus, self.mesh.home, "collector"))
+    def _collector(self, number: int = 1) -> CollectorActor:
+        spec = control_spec(self.mesh.bus, self.mesh.home, "collector")
+        return CollectorActor(replace(spec, id=str(number)))
+
+    async def scale_collectors(self, count: int) -> None:
+        """As the supervisor does: what is desired first, then actors come or go."""
+        most = max(count, 1 + len(self.further))
+        members = [f"collector-{number}" for number in range(1, most + 1)]
+        record = PoolRecord(name="collectors", kind="collector", replicas=count, members=members)
+        await self.mesh.desired.put_all([Change(keys.pool(record.name), codec.encode(record))])
+        while len(self.further) < count - 1:
+            self.further.append(self._collector(len(self.further) + 2))
+            async with asyncio.timeout(10):
+                await self.further[-1].health()
+        while len(self.further) >= count:
+            await self.further.pop().retire()
+
+    async def look(self) -> None:
+        """What is counted now is noted."""
+        self.seen.append((await self.counted()).get(f"{REQUESTS} source", 0.0))
 
     async def new_collector(self) -> None:
         """The collector dies, with nothing done for it; then there is another one."""
@@ -81,15 +105,20 @@ class Watched:
 
     async def counted(self) -> dict[str, float]:
         """Requests of `reviews` by reporter, and by each histogram."""
-        _, port = self.mesh.holder.addresses("tulle-collector-1")["http"]
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+        answer = await self.scrape()
+        assert answer.status_code == 200, answer.text
         counts: dict[str, float] = defaultdict(float)
-        for family in text_string_to_metric_families(text):
+        for family in text_string_to_metric_families(answer.text):
             for sample in family.samples:
                 if sample.labels.get("destination_service_name") == "reviews":
                     counts[f"{sample.name} {sample.labels['reporter']}"] += sample.value
         return counts
+
+    async def scrape(self) -> httpx2.Response:
+        """What `/metrics` says."""
+        _, port = self.mesh.holder.addresses("tulle-collector-1")["http"]
+        async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+            return await client.get(f"http://127.0.0.1:{port}/metrics")
 
     async def settle(self) -> None:
         """Returns when each figure is the number of requests that were sent. Exactly."""
@@ -144,7 +173,8 @@ async def watched() -> AsyncIterator[Watched]:
         try:
             yield watched
         finally:
-            await watched.collector.stop()
+            for collector in (watched.collector, *watched.further):
+                await collector.stop()
 
 
 async def test_nats_is_killed(watched: Watched) -> None:
@@ -191,6 +221,59 @@ async def test_a_proxy_ends_while_no_collector_is_there(watched: Watched) -> Non
     await ending
     await watched.settle()
     await watched.new_collector()
+    await watched.settle()
+
+
+async def test_collectors_share_the_work_and_are_scaled(watched: Watched) -> None:
+    async with watched.under_traffic():
+        for count in (3, 1, 8, 2, 5, 1):
+            await watched.send(60)
+            await watched.look()
+            await watched.scale_collectors(count)
+            await watched.look()
+    await watched.settle()
+    assert watched.seen == sorted(watched.seen), "a counter that falls looks like a restart"
+
+
+async def test_a_proxy_ends_while_collectors_are_scaled(watched: Watched) -> None:
+    await watched.scale_collectors(3)
+    async with watched.under_traffic():
+        await watched.send(100)
+        await watched.deregister_second()
+        ending = asyncio.create_task(watched.end_second())
+        await watched.scale_collectors(1)
+        await watched.scale_collectors(4)
+        await ending
+        await watched.send(50)
+        await watched.scale_collectors(2)
+    await watched.settle()
+    await watched.new_collector()
+    await watched.settle()
+
+
+async def test_one_of_several_collectors_dies(watched: Watched) -> None:
+    await watched.scale_collectors(2)
+    async with watched.under_traffic():
+        await watched.send(100)
+        await watched.further[0].stop()
+        await watched.send(20)
+        watched.further[0] = watched._collector(2)
+        await watched.send(50)
+        await watched.scale_collectors(1)
+    await watched.settle()
+
+
+async def test_without_a_part_of_the_figures_there_is_no_answer(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scraping.Gathering.text, "__defaults__", (0.5,))
+    await watched.scale_collectors(2)
+    async with watched.under_traffic():
+        await watched.send(50)
+    await watched.further.pop().stop()
+    assert (await watched.scrape()).status_code == 503
+    monkeypatch.undo()
+    await watched.scale_collectors(1)
     await watched.settle()
 
 

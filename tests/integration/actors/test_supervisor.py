@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from tulle.bus import keys
 from tulle.bus.codec import decode, encode
 from tulle.bus.connection import Connection
 from tulle.bus.credentials import Credentials
-from tulle.bus.errors import BusError
+from tulle.bus.errors import BusError, NoAnswer
 from tulle.bus.messages import (
     Answer,
     DesiredWorkload,
@@ -94,6 +95,13 @@ class World:
         lease = Lease.model_validate({"workload": workload, "state": state})
         subject = self.bus.subjects.lease("default", "reviews", workload)
         await self.runner.publish(subject, encode(lease))
+
+    async def asked_by_lease(self, workload: str, account: str = "reviews") -> list[str]:
+        """The problems in the answer to a lease; raises `NoAnswer` when there is none."""
+        lease = Lease(workload=workload, state="ready")
+        subject = self.bus.subjects.lease("default", account, workload)
+        answer = await self.runner.request(subject, encode(lease), 0.5)
+        return [problem.code for problem in decode(Answer, answer.data).problems]
 
     async def report(self, status: ProxyStatus) -> None:
         if status.id not in self.proxies:
@@ -351,9 +359,40 @@ async def test_scaling_down_drains_before_it_kills(world: World) -> None:
 
 
 @pytest.mark.asyncio
+async def test_evaluators_and_collectors_are_scaled_as_gateways_are(world: World) -> None:
+    running = world.launcher.control
+    await until(lambda: len(running) == 3)  # a new mesh
+    for pool, kind in (("evaluators", "evaluator"), ("collectors", "collector")):
+        assert (await world.scale(pool, 3)).ok
+        assert {f"tulle-{kind}-{n}" for n in (1, 2, 3)} <= running.keys()
+        assert (await world.scale(pool, 1)).ok
+        assert [name for name in running if kind in name] == [f"tulle-{kind}-1"]
+        stored = await world.stored(Bucket.DESIRED, keys.pool(pool), PoolRecord)
+        assert stored is not None and stored.members == [f"{kind}-1"]
+    assert not (await world.scale("evaluators", 0)).ok
+
+
+@pytest.mark.asyncio
+async def test_what_was_scaled_is_so_after_a_restart_of_ray(world: World) -> None:
+    running = world.launcher.control
+    await until(lambda: len(running) == 3)
+    assert (await world.scale("evaluators", 1)).ok
+    assert (await world.scale("collectors", 2)).ok
+    await world.stop_supervisor()
+    evaluator = running["tulle-evaluator-1"]
+    running.clear()
+    running["tulle-evaluator-2"] = replace(evaluator, id="2")  # the Ray host starts two
+    await world.start_supervisor()
+    await until(lambda: len(running) == 3)
+    assert running.keys() == {"tulle-evaluator-1", "tulle-collector-1", "tulle-collector-2"}
+
+
+@pytest.mark.asyncio
 async def test_an_unknown_pool_is_refused_with_the_pools_there_are(world: World) -> None:
     answer = await world.scale("egress", 2)
-    assert not answer.ok and answer.problems[0].message == "no pool 'egress'; pools: ingress"
+    assert not answer.ok and answer.problems[0].message == (
+        "no pool 'egress'; pools: collectors, evaluators, ingress"
+    )
 
 
 @pytest.mark.asyncio
@@ -427,3 +466,51 @@ async def test_what_can_not_be_read_costs_a_line(
     await proxy.publish(world.bus.subjects.status_proxy("x"), b"{}")
     await until(lambda: caplog.text.count("can't be read") == 2)
     assert not any(line.exc_info for line in caplog.records)
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_known_hears_so_and_comes_back_under_its_id(world: World) -> None:
+    workload = await world.started()
+    with pytest.raises(NoAnswer):
+        await world.asked_by_lease(workload)
+    await world.stop(workload, "gone")  # as a store does that forgot it
+    assert await world.asked_by_lease(workload) == ["unknown-workload"]
+
+    request = start_request().model_copy(update={"workload": workload})
+    assert (await world.start(request)).workload == workload
+    await world.lease(workload, "ready")
+    await world.until_state(workload, "ready")
+    assert list(await world.workloads()) == [workload]
+    assert world.launcher.running[workload].role == "sidecar"
+    # Its request may be lost and said again, with another id.
+    again = request.model_copy(update={"id": new_id()})
+    assert (await world.start(again)).workload == workload
+    assert list(await world.workloads()) == [workload]
+
+
+@pytest.mark.asyncio
+async def test_nobody_comes_back_as_another(world: World) -> None:
+    workload = await world.started()
+    stranger = start_request().model_copy(
+        update={"workload": workload, "credential_sha256": "1" * 64}
+    )
+    assert [p.code for p in (await world.start(stranger)).problems] == ["workload-taken"]
+    of_other = start_request(service="ratings").model_copy(update={"workload": workload})
+    refused = await world.start(of_other, account="ratings")
+    assert [p.path for p in refused.problems] == ["workload"]
+    assert await world.asked_by_lease(workload, account="ratings") == ["unknown-workload"]
+    assert (await world.workloads())[workload].account == "reviews"
+
+
+@pytest.mark.asyncio
+async def test_beneath_it_the_store_gets_lost_and_it_goes_on(world: World) -> None:
+    workload = await world.started()
+    await world.bus.server.stop()
+    shutil.rmtree(world.bus.server.log.parent / "store")
+    await world.bus.server.start()
+    await world.until_leading()
+    assert await world.workloads() == {}
+    request = start_request().model_copy(update={"workload": workload})
+    assert (await world.start(request)).ok
+    pool = await world.stored(Bucket.DESIRED, keys.pool("ingress"), PoolRecord)
+    assert pool is not None and pool.replicas == 1

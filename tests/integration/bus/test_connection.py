@@ -25,6 +25,7 @@ from tulle.bus.errors import (
     NoAnswer,
     NobodyListens,
     NotConnected,
+    ServerChanged,
     ServerTooOld,
     TooLarge,
 )
@@ -216,7 +217,7 @@ async def test_draining_handles_what_has_arrived(bus: BusUnderTest) -> None:
 async def test_the_first_connect_is_bounded(bus: BusUnderTest) -> None:
     await bus.server.stop()
     began = time.monotonic()
-    with pytest.raises(ConnectFailed, match=rf"{bus.server.url}.*Errno 111.*0\.3 s"):
+    with pytest.raises(ConnectFailed, match=rf"{bus.server.url}.*nothing listens there.*0\.3 s"):
         await connect(bus.server.url, bus.user(A_PROXY), name="p", first_timeout=0.3)
     assert time.monotonic() - began < 3
 
@@ -417,3 +418,54 @@ async def test_a_ping_without_pong_ends_the_link(monkeypatch: pytest.MonkeyPatch
                 await connection.flush()
             await until(back)
             await connection.flush()
+
+
+@pytest.mark.asyncio
+async def test_each_start_of_the_server_has_a_name_of_its_own(bus: BusUnderTest) -> None:
+    connection, other = await bus.connect(Role.EVALUATOR), await bus.connect(Role.OPERATOR)
+    before, back = connection.server, asyncio.Event()
+    assert before and before == other.server
+    connection.on_reconnect(back.set)
+    await bus.server.restart()
+    await asyncio.wait_for(back.wait(), 10)
+    assert connection.server not in ("", before)
+
+
+@pytest.mark.asyncio
+async def test_a_connection_of_one_start_is_never_at_another(bus: BusUnderTest) -> None:
+    who = bus.user(Role.EVALUATOR)
+    async with await connect(bus.server.url, who, name="one", one_start=True) as connection:
+        served = asyncio.Event()
+        subject = bus.subjects.api_policy("apply")
+
+        async def serve(_: Message) -> None:
+            served.set()
+
+        await connection.subscribe(subject, serve)
+        before, ended = connection.server, asyncio.create_task(connection.until_another_start())
+        await bus.server.restart()
+        operator = await bus.connect(Role.OPERATOR)
+        while not ended.done():
+            with pytest.raises(NobodyListens):
+                await operator.request(subject)
+        with pytest.raises(ServerChanged, match=before):
+            await ended
+        assert not connection.connected and not served.is_set()
+        with pytest.raises(NotConnected):
+            await connection.publish(subject)
+
+
+@pytest.mark.asyncio
+async def test_it_is_back_when_the_server_only_hung(
+    bus: BusUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PING_SECONDS", 0.1)
+    who, back = bus.user(Role.EVALUATOR), asyncio.Event()
+    async with await connect(bus.server.url, who, name="one", one_start=True) as connection:
+        connection.on_reconnect(back.set)
+        lost = asyncio.Event()
+        connection.on_disconnect(lost.set)
+        with frozen(bus.server):
+            await asyncio.wait_for(lost.wait(), 10)
+        await asyncio.wait_for(back.wait(), 10)
+        assert connection.connected

@@ -54,6 +54,7 @@ SAY: dict[str, tuple[Callable[[Subjects], str], set[User]]] = {
         lambda s: s.proxy_command("all", "telemetry"),
         {SUPERVISOR, COLLECTOR},
     ),
+    "share telemetry": (lambda s: s.collect("give", "0"), {COLLECTOR}),
     "heartbeat": (lambda s: s.heartbeat(), {EVALUATOR, SUPERVISOR}),
     "trust": (lambda s: s.trust(), {AUTHORITY}),
     "forge a policy event": (lambda s: s.event_policies("leader"), set()),
@@ -90,6 +91,7 @@ KEY_READERS: list[tuple[Bucket, str, set[User]]] = [
     (Bucket.REGISTRY, keys.LEADER, set()),
     (Bucket.DESIRED, keys.workload("a"), {AUTHORITY}),
     (Bucket.DESIRED, keys.pool("ingress"), {AUTHORITY}),
+    (Bucket.DESIRED, keys.pool("collectors"), {AUTHORITY, COLLECTOR}),
     (Bucket.DESIRED, keys.runner("one"), set()),
     (Bucket.CREDENTIALS, keys.credential("a"), {GATEWAY}),
 ]

@@ -44,6 +44,12 @@ async def test_a_port_in_use_is_said_with_the_option_that_changes_it(
 
 
 @pytest.mark.asyncio
+async def test_an_address_of_another_machine_is_said_with_bind(opening: Opening) -> None:
+    with pytest.raises(Failure, match=r"--bind 192\.0\.2\.1: this machine has no such address"):
+        opening.open(Binding("192.0.2.1", 0, 0))
+
+
+@pytest.mark.asyncio
 async def test_two_ports_can_not_be_one(opening: Opening) -> None:
     with pytest.raises(Usage):
         opening.open(Binding("127.0.0.1", 1234, 1234))

@@ -47,12 +47,23 @@ async def supervisor(root: Path) -> AsyncIterator[FakeSupervisor]:
         yield made
 
 
+CLI = ("-m", "tulle.deploy.cli")
+IMPATIENT = """
+from tulle.deploy import run
+from tulle.deploy.cli import main
+run.APP_SECONDS, run.PROBES_UNTIL_WARNING = 0.5, 3
+main()
+"""
+
+
 @contextlib.asynccontextmanager
-async def tulle_run(root: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A `tulle run` that is ended if the test did not."""
+async def tulle_run(
+    root: Path, *arguments: str, command: tuple[str, ...] = CLI
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A `tulle run` that is ended if the test did not; `command` of Python: another `main`."""
     env = {**os.environ, "TULLE_HOME": str(root), "ALL_PROXY": "http://elsewhere:1"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tulle.deploy.cli", "run", *arguments),
+        *(sys.executable, *command, "run", *arguments),
         env=env,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -152,6 +163,67 @@ async def test_it_is_ready_only_when_health_answers_well(
 
     async with tulle_run(root, *server("--health", "/healthz")):
         await supervisor.until("ready")
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_exits_at_once_is_never_an_endpoint(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(
+        root, "reviews", "--port", "0:9080", "--", "sh", "-c", "exit 3"
+    ) as process:
+        assert await process.wait() == 3
+        assert await error_of(process) == ""
+
+    await supervisor.until("gone")
+    assert "ready" not in supervisor.said
+    assert "deregister" not in supervisor.said
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_never_accepts_is_told_of_and_ends_in_order(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    app = ("reviews", "--port", "0:9080", "--", "sleep", "600")
+    async with tulle_run(root, *app, command=("-c", IMPATIENT)) as process:
+        assert process.stderr is not None
+        warning = (await process.stderr.readline()).decode()
+        assert "the app does not accept on 127.0.0.1, ports" in warning
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGTERM
+
+    order = [said for said in supervisor.said if said not in ("starting", "draining", "ready")]
+    assert order == ["start", "deregister", "drain_inbound", "gone"]
+
+
+@pytest.mark.asyncio
+async def test_an_app_that_ignores_sigterm_is_killed_when_its_time_is_up(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    script = "trap '' TERM; echo $$; while :; do sleep 0.05; done"
+    arguments = ("sleep", "--", "sh", "-c", script)
+    async with tulle_run(root, *arguments, command=("-c", IMPATIENT)) as process:
+        app = int(await line_of(process))
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGKILL
+        assert "did not end within" in await error_of(process)
+
+    assert not runs(app)
+    await supervisor.until("gone")
+
+
+@pytest.mark.asyncio
+async def test_what_an_app_forks_is_no_reason_to_stay(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    # Its own end is the end; what is left of its group and ignores SIGTERM is killed.
+    script = "(trap '' TERM; exec sleep 600) & echo $!; exit 4"
+    code = IMPATIENT.replace("run.APP", "run.SWEEP_SECONDS = 0.5; run.APP")
+    async with tulle_run(root, "sleep", "--", "sh", "-c", script, command=("-c", code)) as process:
+        child = int(await line_of(process))
+        assert await process.wait() == 4
+    assert not runs(child)
+    await supervisor.until("gone")
 
 
 @pytest.mark.asyncio
@@ -322,3 +394,39 @@ async def test_no_node_here_is_a_clear_error(root: Path, supervisor: FakeSupervi
         assert await process.wait() == 125
 
     assert "no node of the mesh" in error
+
+
+@pytest.mark.asyncio
+async def test_a_workload_that_the_mesh_forgot_comes_back_as_it_was(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(root, *server("--version", "v1")) as process:
+        await supervisor.until("ready")
+        first, supervisor.started = supervisor.started, None
+        assert first is not None
+        (root / "default/nodes/n1.json").rename(root / "default/nodes/n2.json")
+        supervisor.said.clear()
+        supervisor.forgetful = True
+        await supervisor.until("start")
+        await supervisor.until("ready")
+        again = supervisor.started
+        assert isinstance(again, StartRequest)
+        assert again.id != first.id and (again.workload, again.nodes) == ("w1", ["n2"])
+        changes = {"id": first.id, "workload": "", "nodes": ["n1"]}
+        assert again.model_copy(update=changes) == first
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.asyncio
+async def test_a_workload_that_ends_does_not_come_back(
+    root: Path, supervisor: FakeSupervisor
+) -> None:
+    async with tulle_run(root, *server()) as process:
+        await supervisor.until("ready")
+        supervisor.said.clear()
+        process.send_signal(signal.SIGTERM)
+        await supervisor.until("deregister")
+        supervisor.forgetful = True
+        assert await process.wait() == 128 + signal.SIGTERM
+    assert "start" not in supervisor.said

@@ -204,6 +204,65 @@ async def test_an_app_that_is_not_there() -> None:
         assert b"x-tulle-reason: connect_failed" in head
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_an_app_that_is_gone_is_not_seen_while_there_is_another(method: bytes) -> None:
+    root, heads = MeshRoot(), list[bytes]()
+    async with Backend(answering(OK)) as app:
+        gone = app.port
+    async with (
+        Backend(answering(OK, heads)) as good,
+        inbound(root, gone) as (_, first),
+        inbound(root, good.port) as (_, second),
+        outbound(root, first, second) as (_, proxy),
+        connected(proxy) as client,
+    ):
+        for _ in range(4):
+            client.send(
+                GET.replace(b"GET", method, 1).replace(b"Host", b"Content-Length: 0\r\nHost")
+            )
+            assert (await client.answer())[0] == 200
+    assert len(heads) == 4
+
+
+async def test_a_post_that_an_app_had_when_it_died_is_sent_once() -> None:
+    root, heads = MeshRoot(), list[bytes]()
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_head(reader))
+        writer.transport.abort()
+
+    post = GET.replace(b"GET", b"POST", 1).replace(b"Host", b"Content-Length: 0\r\nHost")
+    async with (
+        Backend(dying) as one,
+        Backend(dying) as two,
+        inbound(root, one.port) as (_, first),
+        inbound(root, two.port) as (_, second),
+        outbound(root, first, second) as (_, proxy),
+        connected(proxy) as client,
+    ):
+        client.send(post)
+        status, head, _ = await client.answer()
+    assert (status, len(heads)) == (503, 1)
+    assert b"x-tulle-reason: upstream_reset" in head
+    assert b"x-tulle-failed" not in head
+
+
+async def test_an_app_can_not_say_that_it_was_not_reached() -> None:
+    root, heads = MeshRoot(), list[bytes]()
+    lie = OK.replace(b"200 OK", b"503 No\r\nx-tulle-failed: connect_failed")
+    async with (
+        Backend(answering(lie, heads)) as one,
+        Backend(answering(lie, heads)) as two,
+        inbound(root, one.port) as (_, first),
+        inbound(root, two.port) as (_, second),
+        outbound(root, first, second) as (_, proxy),
+        connected(proxy) as client,
+    ):
+        client.send(GET)
+        assert (await client.answer())[0] == 503
+    assert len(heads) == 1
+
+
 async def test_a_new_certificate_is_used_for_new_requests_at_once() -> None:
     root = MeshRoot()
     async with (

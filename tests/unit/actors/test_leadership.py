@@ -9,6 +9,7 @@ import pytest
 from tests.support.awaiting import until
 from tulle.actors import leadership
 from tulle.actors.leadership import (
+    NOBODY,
     Deposed,
     Elected,
     Leader,
@@ -16,6 +17,8 @@ from tulle.actors.leadership import (
     Put,
     Read,
     Refused,
+    Release,
+    Resigned,
     Seen,
     Stored,
     Ticked,
@@ -73,6 +76,23 @@ def test_a_lost_race_for_the_key_starts_patience_anew() -> None:
     machine.handle(Seen(5, "b"), 2.5)
     assert machine.handle(Refused(), 2.5) == []
     assert machine.handle(Seen(6, "c"), 3.0) == []
+
+
+def test_who_resigns_releases_the_key_and_leads_no_more() -> None:
+    machine = leader(revision=7)
+    assert machine.handle(Resigned(), 0.5) == [Deposed(), Release(7)]
+    assert not machine.leads(0.5)
+
+
+def test_a_follower_or_one_who_is_not_sure_has_nothing_to_release() -> None:
+    assert follower().handle(Resigned(), 0.0) == []
+    machine = leader()
+    machine.handle(Unanswered(), 0.1)
+    assert machine.handle(Resigned(), 0.2) == [Deposed()]
+
+
+def test_a_released_key_is_taken_at_once() -> None:
+    assert follower("a").handle(Seen(8, NOBODY), 0.0) == [Put(8)]
 
 
 def test_the_successor_of_a_dead_replica_does_not_wait() -> None:
@@ -165,6 +185,23 @@ async def test_of_two_replicas_one_leads_and_the_other_takes_over() -> None:
         with pytest.raises(Fenced):
             await a.commit([Change("k", b"stale")])
         assert await store.get("k") is None
+        second.cancel()
+
+
+@pytest.mark.asyncio
+async def test_after_a_resignation_nobody_is_patient() -> None:
+    store = MemoryStore()
+    patient = Timing(patience=60, refresh=0.02, poll=0.01)
+    a, b = Leader(store, "a", timing=patient), Leader(store, "b", timing=patient)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(a.run())
+        await until(lambda: a.leading)
+        second = tasks.create_task(b.run())
+        await a.resign()
+        with pytest.raises(Fenced):
+            await a.commit([Change("k", b"stale")])
+        await until(lambda: b.leading)
+        await until(first.done)
         second.cancel()
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.awaiting import until
 from tulle.actors import lives
 from tulle.actors.lives import LONGEST_PAUSE, Lives, pause_after
-from tulle.bus.errors import NotConnected
+from tulle.bus.errors import NotConnected, ServerChanged, StoreReplaced
 
 
 class Actor:
@@ -68,3 +68,16 @@ async def test_who_is_stopped_does_not_live_again() -> None:
 def test_pauses_grow_up_to_a_bound() -> None:
     pauses = [pause_after(failures) for failures in range(1, 100)]
     assert pauses == sorted(pauses) and pauses[0] < pauses[1] <= LONGEST_PAUSE
+
+
+@pytest.mark.asyncio
+async def test_a_life_on_another_store_begins_at_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "SHORTEST_PAUSE", 60.0)
+    actor = Actor(*(ServerChanged("N1"), StoreReplaced("policies")) * 3)
+    async with asyncio.timeout(5):
+        await actor.lives.health()
+    assert actor.lived == 7
+    assert [one for one in caplog.records if one.levelname != "INFO"] == []
+    await actor.lives.stop()

@@ -27,6 +27,7 @@ def test_what_is_built_parses_back(one: str, two: str, three: str) -> None:
         SUBJECTS.trust(): Parsed(Kind.TRUST),
         SUBJECTS.lease(one, two, three): Parsed(Kind.LEASE, (one, two, three)),
         SUBJECTS.telemetry(one, two): Parsed(Kind.TELEMETRY, (one, two)),
+        SUBJECTS.collect(one, two): Parsed(Kind.COLLECT, (one, two)),
         SUBJECTS.api_credential(one): Parsed(Kind.API_CREDENTIAL, (one,)),
         SUBJECTS.api_runner(one): Parsed(Kind.API_RUNNER, (one,)),
         SUBJECTS.status_proxy(one): Parsed(Kind.STATUS_PROXY, (one,)),

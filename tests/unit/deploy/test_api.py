@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from tulle.bus import codec
-from tulle.bus.errors import BusError, NoAnswer, NobodyListens
+from tulle.bus.errors import BusError, NoAnswer, NobodyListens, UserRefused
 from tulle.bus.messages import Answer, MeshRequest, ProblemRecord
 from tulle.bus.subscription import Message
 from tulle.deploy import api
 from tulle.deploy.api import Api
-from tulle.deploy.errors import Failure, NoMesh
+from tulle.deploy.errors import Failure, NoMesh, NotAllowed
+from tulle.deploy.settings import Settings
 
 DONE = Answer(id="1", ok=True)
 WORKING = DONE.model_copy(update={"done": False})
@@ -114,3 +116,37 @@ async def test_who_can_not_for_long_is_believed() -> None:
 async def test_a_refusal_is_kept() -> None:
     script = Script([refused("schema")], [DONE])
     assert await Api("m", script).ask("s", REQUEST, Answer) == refused("schema")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "can't read the credentials .*: no such file or directory"),
+        ("", "is not JSON"),
+        ("{}", "no 'url'"),
+        ("[]", "holds no credentials"),
+    ],
+)
+def test_credentials_that_are_none_are_said_with_what_to_do(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    path = tmp_path / "ci.json"
+    if content is not None:
+        path.write_text(content)
+    of = Settings(home=tmp_path, creds=path)
+
+    with pytest.raises(Failure, match=f"{why}.*; name a file of `tulle runner add`") as failed:
+        api.credentials(of, "runner")
+    assert "Errno" not in str(failed.value)
+
+
+def test_nats_alone_is_no_mesh(tmp_path: Path) -> None:
+    of = Settings(home=tmp_path, nats="nats://127.0.0.1:4222")
+
+    with pytest.raises(NoMesh, match="TULLE_NATS is set and TULLE_CREDS is not"):
+        api.credentials(of, "operator")
+
+
+def test_a_user_that_nats_refuses_is_no_missing_mesh() -> None:
+    with pytest.raises(NotAllowed, match="user 'runner-ci' was refused"), api.said_plainly():
+        raise UserRefused("nats://127.0.0.1:4222", "runner-ci")

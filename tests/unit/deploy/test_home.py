@@ -137,3 +137,13 @@ def test_leftovers_whose_pid_is_another_process_by_now_are_left_alone(here: Home
     assert home.end_leftovers(here) == []
     assert not here.mesh_file.exists()
     assert not here.children_file.exists()
+
+
+def test_a_file_where_the_folder_should_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    odd = Home(tmp_path / "home" / "default")
+
+    for touched in (odd.mesh_now, odd.make):
+        with pytest.raises(Failure, match=r"not a directory; set TULLE_HOME"):
+            touched()
+    assert not home.locked(odd)

@@ -90,3 +90,9 @@ def test_a_life_that_is_none_or_too_short_is_refused(text: str) -> None:
         settings.read(environ={}, leaf_ttl=text)
     with pytest.raises(Usage, match="TULLE_LEAF_TTL is"):
         settings.read(environ={"TULLE_LEAF_TTL": text or "never"})
+
+
+@pytest.mark.parametrize("url", ["localhost", "127.0.0.1:4222", "http://127.0.0.1:4222"])
+def test_what_is_no_url_of_nats_is_refused(url: str) -> None:
+    with pytest.raises(Usage, match=r"TULLE_NATS is .* as in nats://"):
+        settings.read(environ={"TULLE_NATS": url})

@@ -135,7 +135,7 @@ def test_keys_are_words_whatever_they_look_like() -> None:
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "merge keys (<<) are not supported"),
         ("a: \x00\n", "not YAML: "),
         ("a: \ud800\n", "not YAML: "),
-        ("\tb: 1\n", "not YAML: "),
+        ("\tb: 1\n", "not YAML: found a tab: indent with spaces"),
     ],
 )
 def test_what_json_or_a_policy_cannot_say_is_refused(text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """What the policy API answers when the store is slow to answer, or to show what it took."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -134,3 +135,16 @@ async def test_only_what_passes_is_worth_a_retry(error: BusError | KeyError, cod
 
     async with serving(Mesh(Evaluating(), commit)) as mesh:
         assert codes(await mesh.apply()) == [code]
+
+
+@pytest.mark.asyncio
+async def test_one_that_does_not_lead_any_more_leaves_the_answer_to_who_does() -> None:
+    """As when it was frozen: what came meanwhile was answered by another."""
+    it = Evaluating()
+    async with serving(Mesh(it, it.store.put_all)) as mesh:
+        mesh.leading = False
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await mesh.apply()
+        assert mesh.answers == []
+        assert await it.store.get_all() == []

@@ -82,6 +82,19 @@ def test_a_workload_that_comes_back_is_seen_again() -> None:
     assert shown(proxies) == ["reviews-a"]
 
 
+def test_a_next_life_waits_for_those_whom_the_last_one_heard() -> None:
+    before = table(status("p", {"config/hosts": 5}), status("reviews-a", {}))
+    before.on_service(service("reviews-a"), 0.0)
+    before.on_service(service(), 0.0)
+    after = before.successor(now=GONE_AFTER)
+    after.on_time(GONE_AFTER + 1.0)
+
+    assert shown(after) == ["p"]
+    assert after.pending({"hosts": 1}, "next epoch") == ["p"]
+    after.on_time(2 * GONE_AFTER)
+    assert shown(after) == []
+
+
 def test_who_could_not_be_heard_has_not_ended() -> None:
     proxies = table(status("a", {"config/hosts": 1}))
     # NATS was away for a minute: `on_time` was not called meanwhile.

@@ -7,7 +7,7 @@ from tests.support.fake_loop import FakeTransport
 from tulle.actors.proxy.trying import joined_flags
 from tulle.policies.config import ConnectionLimits
 from tulle.policies.decide.plan import NO_RETRY, Retry
-from tulle.policies.reasons import CONNECT_FAILED, CONNECT_TIMEOUT
+from tulle.policies.reasons import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_RESET, Reason
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
@@ -35,6 +35,75 @@ def test_a_reset_before_the_answer_is_tried_on_another_endpoint() -> None:
     bench.answer(second, OK)
     assert bench.client.take() == ANSWER
     assert bench.counted() == {("200", "-"): 1}
+    bench.idle()
+
+
+def app_gone(reason: Reason) -> bytes:
+    """What a sidecar says to a peer."""
+    text = b"HTTP/1.1 503 Service Unavailable\r\nx-tulle-reason: %b\r\nx-tulle-failed: %b\r\n"
+    return text % ((reason.name.encode(),) * 2) + b"content-length: 4\r\n\r\ngone"
+
+
+def peers(bench: Bench) -> None:
+    """Endpoints are sidecars that prove who they are."""
+    for endpoint in bench.endpoints:
+        endpoint.accounts = frozenset({"spiffe://cluster.local/ns/default/sa/reviews"})
+
+
+@pytest.mark.parametrize("request_", [GET, POST + b"12345"])
+def test_an_app_that_its_sidecar_can_not_reach_is_as_an_endpoint_that_is_not_reached(
+    request_: bytes,
+) -> None:
+    bench, first = asked(request_)
+    peers(bench)
+    sent = first.take()
+    bench.answer(first, app_gone(CONNECT_FAILED))
+    second = bench.connect()
+    assert second.take() == sent
+    bench.answer(second, OK)
+    assert bench.client.take() == ANSWER
+    assert bench.counted() == {("200", "-"): 1}
+    bench.idle()
+
+
+def test_an_app_that_dies_at_work_is_as_a_reset() -> None:
+    bench, first = asked()
+    peers(bench)
+    bench.answer(first, app_gone(UPSTREAM_RESET))
+    bench.answer(bench.connect(), OK)
+    assert bench.client.take() == ANSWER
+    bench.idle()
+
+    bench, first = asked(POST + b"12345")  # which it may have done
+    peers(bench)
+    bench.answer(first, app_gone(UPSTREAM_RESET))
+    said = bench.client.take()
+    assert said.startswith(b"HTTP/1.1 503") and b"x-tulle-reason: upstream_reset" in said
+    assert b"x-tulle-failed" not in said
+    bench.idle()
+
+
+def test_who_has_not_proved_to_be_a_sidecar_answers_for_itself() -> None:
+    bench, upstream = asked()
+    bench.answer(upstream, app_gone(CONNECT_FAILED))
+    said = bench.client.take()
+    assert said.startswith(b"HTTP/1.1 503") and b"x-tulle-failed" not in said
+    bench.idle()
+
+
+def test_an_app_that_is_gone_everywhere_is_said_in_the_end() -> None:
+    bench, first = asked()
+    peers(bench)
+    first.take()
+    bench.answer(first, app_gone(CONNECT_FAILED))
+    second = bench.connect()
+    second.take()
+    bench.answer(second, app_gone(CONNECT_FAILED))
+    bench.loop.advance(0.4)  # the third is on a connection that is there already
+    (third,) = [one for one in (first, second) if one.take()]
+    bench.answer(third, app_gone(CONNECT_FAILED))
+    assert b"x-tulle-reason: connect_failed" in bench.client.take()
+    assert bench.counted() == {("503", "URX"): 1}
     bench.idle()
 
 

@@ -30,6 +30,12 @@ def test_names_are_dns_labels(name: str) -> None:
     assert paths(start_request(), account=name) == ["account"]
 
 
+@pytest.mark.parametrize("id", ["reviews-v1-abcdef", "reviews-abcde", "x-v1-abcde", "a/b"])
+def test_an_id_that_comes_back_is_one_of_the_service(id: str) -> None:
+    assert paths(changed(workload=id)) == ["workload"]
+    assert paths(changed(workload="reviews-v1-abcde")) == []
+
+
 @pytest.mark.parametrize("version", ["-v", "v/1", "v 1", "v" * 64])
 def test_versions_are_label_values(version: str) -> None:
     assert paths(changed(version=version)) == ["version"]

@@ -7,10 +7,11 @@ from tests.support.workloads import port, start_request
 from tulle.actors.authority.tickets import Ticket, verify_ticket
 from tulle.actors.control import ControlSpec
 from tulle.actors.proxy.spec import PortSpec
-from tulle.actors.supervisor.pools import INGRESS
+from tulle.actors.supervisor.members import DEFAULTS
 from tulle.actors.supervisor.specs import ProxySpecs
 from tulle.bus.messages import DesiredWorkload
 
+INGRESS = DEFAULTS[0]
 NOW = 1_700_000_000.0
 SPECS = ProxySpecs(
     ControlSpec(
@@ -74,3 +75,16 @@ def test_all_proxies_are_told_whether_to_count_and_to_log_requests() -> None:
     desired = DesiredWorkload(id="a", namespace="b", account="c", request=request)
     for spec in (SPECS.gateway(INGRESS, "d", NOW), SPECS.sidecar(desired, "node", NOW)):
         assert (spec.telemetry, spec.access_log) == (False, "text")
+
+
+def test_an_evaluator_is_told_what_the_ray_host_would_tell_it() -> None:
+    spec = SPECS.of_role("evaluator", "3")
+    expected = replace(
+        SPECS.control,
+        role="evaluator",
+        id="3",
+        nats_credentials="/home/creds/evaluator.json",
+        nats_keys="",
+    )
+    assert spec == expected
+    assert spec.name == "tulle-evaluator-3"

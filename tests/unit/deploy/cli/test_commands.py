@@ -58,7 +58,7 @@ class Run:
 
     def __init__(self, mesh: FakeMesh, *arguments: str, stdin: str | None = None) -> None:
         result = CliRunner().invoke(
-            cli.build(), list(arguments), obj=World(mesh.connect), input=stdin
+            cli.build(), list(arguments), obj=World(mesh.connect), input=stdin, prog_name=cli.NAME
         )
         self.status = result.exit_code
         self.out, self.err = result.stdout, result.stderr
@@ -226,6 +226,52 @@ def test_a_mistake_of_usage_is_status_2(arguments: list[str]) -> None:
 
     assert run.status == 2, run.err
     assert run.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["aply"], "no such command 'aply'. Did you mean 'apply'? See `tulle --help`"),
+        (["apply", "x.yaml"], "missing option '--file' / '-f'; see `tulle apply --help`"),
+        (
+            ["scale", "ingress", "-1"],
+            "invalid value for 'replicas': it must be greater than or equal to 0; "
+            "see `tulle scale --help`",
+        ),
+        (
+            ["run", "a", "python3", "-m", "x"],
+            "no such option: -m: an app's own stand behind --; see `tulle run --help`",
+        ),
+    ],
+)
+def test_a_mistake_of_usage_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    assert Run(FakeMesh(), *arguments).err == f"tulle: {sentence}\n"
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    run = Run(FakeMesh(), "credential")
+
+    assert run.status == 2
+    assert "Commands:" in run.err + run.out
+
+
+@pytest.mark.parametrize("command", ["status", "services", "workloads"])
+def test_a_refusal_is_json_too(command: str) -> None:
+    kind = StatusAnswer if command == "status" else ServicesAnswer
+    mesh = FakeMesh({f"mesh.{command}": [kind(id="1", ok=False, problems=[WRONG])]})
+
+    run = Run(mesh, command, "-o", "json")
+
+    assert run.status == 1
+    assert json.loads(run.out)["problems"][0]["code"] == "schema"
+
+
+def test_a_folder_that_is_named_as_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").mkdir()
+
+    run = Run(FakeMesh(), "apply", "-f", str(tmp_path))
+
+    assert (run.status, run.err) == (2, f"tulle: can't read {tmp_path}/odd.yaml: Is a directory\n")
 
 
 def test_no_mesh_is_status_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,6 +455,8 @@ def test_scale_says_when_it_is_done_and_why_it_is_not() -> None:
     assert Run(good, "scale", "ingress", "3").out == "pool ingress has 3 proxies\n"
     request = codec.decode(ScaleRequest, good.asked[0][1])
     assert (request.pool, request.replicas) == ("ingress", 3)
+    good = FakeMesh({"mesh.scale": [Answer(id="1", ok=True)]})
+    assert Run(good, "scale", "evaluators", "1").out == "pool evaluators has 1 evaluator\n"
 
     run = Run(FakeMesh({"mesh.scale": [refused]}), "scale", "ingres", "3")
     assert run.status == 1

@@ -162,7 +162,7 @@ async def test_what_is_killed_comes_back(world: World) -> None:
     assert world.calls == ["reviews-all.yaml", "scale 2", "scale 1"]
     assert (world.deaths, world.lost) == (2, 0)
     assert "back in 0." in said(stage, SIDECAR)
-    assert "back in 0." in said(stage, GATEWAY)
+    assert "counts again in 0." in said(stage, GATEWAY)
 
 
 @pytest.mark.asyncio
