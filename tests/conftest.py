@@ -1,6 +1,7 @@
 """Shared by all tests: the path of tests/support; under CI no skip, but of `needs_shared`."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ from tests.support import shared  # noqa: E402 - found by the path above
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes our markers known."""
+    """Makes our markers known, and Ctrl-C for what tests start: a shell's `&` takes it away."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs_shared: reads Istio's files, which are not ours")
 
 
