@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final
 
 from tulle.bus.errors import BusError, ServerChanged, StoreReplaced
+from tulle.bus.tasks import end_task
 
 SHORTEST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
@@ -50,9 +51,11 @@ class Lives:
             failed.result()
 
     async def stop(self) -> None:
-        """Ends this life, and there is no other."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        """Ends this life, and there is no other.
+
+        A task group that is ending by itself swallows a cancellation, on Python 3.11.
+        """
+        await end_task(self._task)
 
     async def _until_serving(self) -> None:
         await self.serving.wait()

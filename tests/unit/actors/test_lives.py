@@ -81,3 +81,37 @@ async def test_a_life_on_another_store_begins_at_once(
     assert actor.lived == 7
     assert [one for one in caplog.records if one.levelname != "INFO"] == []
     await actor.lives.stop()
+
+
+@pytest.mark.asyncio
+async def test_who_is_stopped_while_a_life_ends_by_itself_does_not_live_again() -> None:
+    """The group of a life that has just met another start of NATS swallows the cancellation."""
+    began = 0
+    ending = asyncio.Event()
+
+    async def another_start() -> None:
+        ending.set()
+        raise ServerChanged("one")
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+
+    async def live() -> None:
+        nonlocal began
+        began += 1
+        if began > 1:
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(slow_to_end())
+            await asyncio.sleep(0)
+            tasks.create_task(another_start())
+
+    lives = Lives("test", live)
+    await ending.wait()
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await lives.stop()
+    assert began <= 2
