@@ -89,7 +89,7 @@ def test_apply_opens_a_way_in_and_delete_closes_it(mesh: Mesh, reviews: str) -> 
     assert "created VirtualService default/reviews" in said
     reply = mesh.get("/hello", "reviews.test")
     assert (reply.status, reply.json["path"]) == (200, "/hello")
-    assert all(proxy.current for proxy in mesh.status().proxies), mesh.status()
+    until(lambda: all(proxy.current for proxy in mesh.status().proxies), 5)
 
     mesh.succeed("delete", "--wait", "vs", "reviews")
     assert mesh.get("/hello", "reviews.test").status == 404
