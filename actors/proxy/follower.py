@@ -5,6 +5,7 @@ Counterparts: `machine.py`, which gets every event here, one at a time, and its 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -42,6 +43,8 @@ from tulle.policies.config import GatewayConfig, HostsConfig, InboundConfig, Out
 from tulle.policies.steps import Steps
 
 SLICE_SECONDS: Final = 0.0015
+WAITING_EVENTS: Final = 1_024
+"""So many may wait for an install. Further changes are dropped: a heartbeat tells what lacks."""
 """How long the loop is kept at once; design: 2 ms at most."""
 
 
@@ -67,7 +70,7 @@ class Follower:
         self._subscriptions: Subscriptions | None = None
         self._unsubscribed: list[Subscribe | Unsubscribe] = []  # until the bus is there
         self._stopped = False
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque()
         self._steps: Steps[None] | None = None  # of what is under way
         self._holding_status = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -106,6 +109,8 @@ class Follower:
         """
         if self._stopped:
             return
+        if isinstance(event, Changed) and len(self._events) >= WAITING_EVENTS:
+            return
         self._events.append(event)
         if self._steps is None:
             self._steps = self._all_events()
@@ -133,7 +138,7 @@ class Follower:
 
     def _all_events(self) -> Steps[None]:
         while self._events:
-            event = self._events.pop(0)
+            event = self._events.popleft()
             yield from self._decode(event)
             for effect in self._machine.handle(event, self._loop.time()):
                 yield from self._perform(effect)

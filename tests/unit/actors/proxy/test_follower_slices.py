@@ -109,3 +109,24 @@ async def test_who_stops_takes_no_step_more(
     for _ in range(3 * ROUTES):
         await asyncio.sleep(0)
     assert installed == []
+
+
+@pytest.mark.asyncio
+async def test_changes_that_come_faster_than_they_are_installed_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(follower, "WAITING_EVENTS", 3)
+    machine = Obeying()
+    plane = Noting(machine.spec, loop=asyncio.get_running_loop(), want_host=lambda host: None)
+    installed: list[str] = []
+    plane.note = installed.append
+    following = Follower(machine, plane, LastGood(tmp_path), lambda config: None)
+    for name in ("a", "b", "c", "d", "e", "f"):
+        following.tell(changed(name))
+    await until(lambda: len(installed) == 4)
+    following.tell(changed("g"))
+    await until(lambda: len(installed) == 5)
+    # One was under way and three waited; what was too much the machine asks for at a heartbeat.
+    assert installed == [host(name) for name in ("a", "b", "c", "d", "g")]
+    await following.stop()
